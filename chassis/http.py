@@ -1,0 +1,51 @@
+"""The metrics port: `/metrics` for Prometheus and `/healthz`, both answered by the service's event loop.
+
+A loop that hangs therefore answers neither; a thread would hide that.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from chassis.metrics import Metrics
+from chassis.settings import Address
+
+LAG_PROBE_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def metrics_server(address: Address, metrics: Metrics) -> AsyncIterator[None]:
+    """Serve until left. Raises OSError if the address cannot be bound."""
+    app = web.Application()
+    app.router.add_get("/metrics", make_aiohttp_handler(metrics.registry))
+    app.router.add_get("/healthz", _healthz)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    probe = asyncio.create_task(_measure_lag(metrics))
+    try:
+        if address.path:
+            Path(address.path).unlink(missing_ok=True)
+            await web.UnixSite(runner, address.path).start()
+        else:
+            await web.TCPSite(runner, address.host, address.port).start()
+        yield
+    finally:
+        probe.cancel()
+        await runner.cleanup()
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    lag = metrics.gauge("event_loop_lag_seconds", "How late the event loop ran a timer, at the last probe.")
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_PROBE_SECONDS
+        await asyncio.sleep(LAG_PROBE_SECONDS)
+        lag.set(max(0.0, loop.time() - due))

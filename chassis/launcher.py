@@ -1,0 +1,134 @@
+"""`mtpolicyctl run`: the services as processes, restarted when they die, stopped in order.
+
+Each process is `python -m NAME` in a session of its own, so that Ctrl-C reaches the launcher alone, which
+stops the services one by one: first whoever asks, last whoever is asked.
+"""
+
+import asyncio
+import ctypes
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import typer
+
+from chassis.settings import EXIT_SETTINGS, Address, ServiceSettings
+
+# In the order of starting; stopped in the opposite one.
+SERVICES = ("quota", "decision", "frontend")
+RESTART_FIRST_SECONDS = 0.2
+RESTART_MOST_SECONDS = 10.0
+# A service that ran so long was well: the next restart is quick again.
+WELL_AFTER_SECONDS = 30.0
+STOP_SECONDS = 12.0
+READY_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class Launcher:
+    """Runs the services. Args: settings: each service's, by its name."""
+
+    def __init__(self, settings: Mapping[str, ServiceSettings]) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._stopping: set[str] = set()
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._exit_code = 0
+
+    async def run(self) -> int:
+        """Run until SIGINT or SIGTERM; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        keepers = {name: asyncio.create_task(self._keep(name)) for name in SERVICES}
+        greeting = asyncio.create_task(self._greet())
+        await self._stop.wait()
+        greeting.cancel()
+        for name in reversed(SERVICES):
+            self._stopping.add(name)
+            await self._end(name)
+            keepers[name].cancel()
+        await asyncio.gather(greeting, *keepers.values(), return_exceptions=True)
+        return self._exit_code
+
+    async def _keep(self, name: str) -> None:
+        pause = RESTART_FIRST_SECONDS
+        while name not in self._stopping:
+            started = time.monotonic()
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", name, start_new_session=True, preexec_fn=_die_with_parent
+            )
+            self._processes[name] = process
+            code = await process.wait()
+            if name in self._stopping:
+                return
+            if code == EXIT_SETTINGS:
+                # It has said why, and a restart would read the same settings.
+                self._exit_code = EXIT_SETTINGS
+                self._stop.set()
+                return
+            pause = RESTART_FIRST_SECONDS if time.monotonic() - started > WELL_AFTER_SECONDS else pause
+            _say(f"{name} {_ending(code)}; it is started again in {pause:.1f} s")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RESTART_MOST_SECONDS)
+
+    async def _end(self, name: str) -> None:
+        process = self._processes.get(name)
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            _say(f"{name} did not stop within {STOP_SECONDS:.0f} s and is killed")
+            process.kill()
+            await process.wait()
+
+    async def _greet(self) -> None:
+        """Once all services answer, say what an admin needs next; say who does not answer."""
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = list(SERVICES)
+        while waiting and time.monotonic() < deadline:
+            waiting = [name for name in waiting if not await _is_healthy(self._settings[name].metrics_endpoint)]
+            await asyncio.sleep(0.05 if waiting else 0)
+        if waiting:
+            _say(f"not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}; see the lines above")
+            return
+        lines = [line for name in reversed(SERVICES) for line in self._settings[name].banner()]
+        _say("ready. Ctrl-C stops it.", *_columns(lines))
+
+
+async def _is_healthy(address: Address) -> bool:
+    connector = aiohttp.UnixConnector(address.path) if address.path else aiohttp.TCPConnector()
+    url = "http://localhost/healthz" if address.path else f"http://{address}/healthz"
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(1)) as session,
+            session.get(url) as answer,
+        ):
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+def _die_with_parent() -> None:
+    """If the launcher is killed, its services end too, instead of holding the ports."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name}"
+
+
+def _columns(lines: Sequence[tuple[str, str]]) -> list[str]:
+    width = max(len(label) for label, _ in lines)
+    return [f"  {label:<{width}}  {text}" for label, text in lines]
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        typer.echo(f"univention-mtpolicyd: {line}" if line is lines[0] else line)

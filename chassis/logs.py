@@ -1,0 +1,98 @@
+"""One line for each event, `key=value` or JSON, on standard output, safe against injected bytes.
+
+Whatever a client sent is shown as printable ASCII: other bytes become escapes, and a long value is cut.
+The levels are those of `MTPOLICYD_DEBUG`.
+"""
+
+import sys
+from collections.abc import MutableMapping
+from enum import IntEnum
+from typing import Any
+
+import structlog
+
+MAX_VALUE_CHARACTERS = 256
+
+
+class Level(IntEnum):
+    """What `MTPOLICYD_DEBUG` counts."""
+
+    ERROR = 0
+    WARNING = 1
+    NOTICE = 2
+    INFO = 3
+    DEBUG = 4
+
+
+class Logger(structlog.BoundLoggerBase):
+    """A structlog logger with syslog's level `notice`, which the standard library lacks.
+
+    The values of an event may be str, bytes, numbers or None.
+    """
+
+    def __init__(self, *args: Any, threshold: Level = Level.DEBUG, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.threshold = threshold
+
+    def error(self, event: str, **values: object) -> None:
+        self._log(Level.ERROR, event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        self._log(Level.WARNING, event, values)
+
+    def notice(self, event: str, **values: object) -> None:
+        self._log(Level.NOTICE, event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        self._log(Level.INFO, event, values)
+
+    def debug(self, event: str, **values: object) -> None:
+        self._log(Level.DEBUG, event, values)
+
+    def exception(self, event: str, **values: object) -> None:
+        """An error with the trace of the exception that is being handled, in one line."""
+        self._log(Level.ERROR, event, values | {"exc_info": True})
+
+    def enabled(self, level: Level) -> bool:
+        """Whether a line of this level would be written, for callers on a hot path."""
+        return level <= self.threshold
+
+    def _log(self, level: Level, event: str, values: dict[str, object]) -> None:
+        if level <= self.threshold:
+            self._proxy_to_logger(level.name.lower(), event, level=level.name.lower(), **values)
+
+
+def open_log(*, service: str, debug: int, log_format: str) -> Logger:
+    """Make the process's logger. Args: debug 0 to 4; log_format `keyvalue` or `json`."""
+    render: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["time", "level", "service", "event"])
+    )
+    return Logger(
+        structlog.WriteLogger(sys.stdout),
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            printable_values,
+            render,
+        ],
+        context={"service": service},
+        threshold=Level(debug),
+    )
+
+
+def printable_values(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make every value of an event safe to write; numbers stay numbers."""
+    for key, value in event.items():
+        if not isinstance(value, int | float | None):
+            event[key] = printable(value)
+    return event
+
+
+def printable(value: object) -> str:
+    """Show a value as at most 256 printable ASCII characters; everything else becomes an escape."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    if not (text.isascii() and text.isprintable()):
+        text = text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 3] + "..."

@@ -1,0 +1,144 @@
+"""The stream to quota: what decision asks and tells it, as messages."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import grpc.aio
+
+from chassis.item_client import ItemClient, Unanswered
+from chassis.logs import Logger
+from chassis.metrics import Metrics
+from decision.chain import LimitingRule
+from decision.verdict import Limit, LimitState, MailEvent, Mode, Objection, Stage
+from protos import quota_pb2 as pb
+from protos.quota_pb2_grpc import QuotaStub
+
+_STAGES = {
+    Stage.RCPT: pb.STAGE_RCPT,
+    Stage.DATA: pb.STAGE_DATA,
+    Stage.END_OF_MESSAGE: pb.STAGE_END_OF_MESSAGE,
+}
+_UNITS = {"recipients": pb.UNIT_RECIPIENTS, "messages": pb.UNIT_MESSAGES}
+
+
+class QuotaUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake
+    """Nothing was charged, or nobody knows; `overloaded`: because too much was waiting."""
+
+    def __init__(self, reason: str, *, overloaded: bool = False) -> None:
+        super().__init__(reason)
+        self.overloaded = overloaded
+
+
+Charged = Callable[[Sequence[LimitState] | QuotaUnavailable], None]
+
+
+class QuotaClient:
+    """Asks quota. Lives in one event loop; `run` is its engine."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, log: Logger, metrics: Metrics) -> None:
+        stub = QuotaStub(channel)
+        self._items: ItemClient[Any, Any] = ItemClient(
+            peer="quota", open_stream=stub.ChargeStream, pack=_pack, unpack=_unpack, log=log, metrics=metrics
+        )
+        self._lost = metrics.counter("refusals_unrecorded_total", "Refusals that quota could not be told of.")
+        self.run = self._items.run
+
+    def charge(
+        self,
+        event: MailEvent,
+        limits: Iterable[pb.Limit],
+        *,
+        decision_id: str,
+        expires_unix_ms: int,
+        timeout: float,
+        done: Charged,
+    ) -> None:
+        """Charge all limits or none; `done` is called exactly once, perhaps before this returns.
+
+        Args:
+            limits: from `limit_message`; their states come in the same order.
+            timeout: seconds.
+        """
+
+        def answered(reply: pb.ChargeResult | Unanswered) -> None:
+            if isinstance(reply, Unanswered):
+                done(QuotaUnavailable(reply, overloaded=reply is Unanswered.OVERLOAD))
+            elif reply.outcome in _ANSWERS:
+                done(
+                    [
+                        LimitState(state.maximum, state.used, state.refused, state.resets_unix_ms, state.would_refuse)
+                        for state in reply.limits
+                    ]
+                )
+            else:
+                done(QuotaUnavailable(reply.error.message))
+
+        charge = pb.Charge(
+            account=event.account,
+            login=event.login,
+            instance=event.instance,
+            recipient=event.recipient,
+            stage=_STAGES[event.stage],
+            recipient_count=event.recipient_count,
+            decision_id=decision_id,
+            expires_unix_ms=expires_unix_ms,
+            limits=limits,
+        )
+        # Without an instance a second asking would be a second charge.
+        self._items.submit(charge, timeout=timeout, done=answered, resend=bool(event.instance))
+
+    def record(
+        self,
+        event: MailEvent,
+        rule: str,
+        objection: Objection,
+        *,
+        enforced: bool,
+        decision_id: str,
+        time_zone: str,
+        timeout: float,
+    ) -> None:
+        """Tell quota of a refusal that cost no charge; nobody waits for it, and it may be lost (counted)."""
+
+        def answered(reply: pb.RefusalResult | Unanswered) -> None:
+            if isinstance(reply, Unanswered) or reply.HasField("error"):
+                self._lost.inc()
+
+        refusal = pb.Refusal(
+            account=event.account,
+            rule=rule,
+            country=objection.country,
+            address=event.client_address,
+            decision_id=decision_id,
+            mode=pb.MODE_ENFORCE if enforced else pb.MODE_OBSERVE,
+            day=pb.CalendarDay(time_zone=time_zone),
+        )
+        # Recorded twice after a break is a wrong count, not recorded at all is a gap: the gap is said.
+        self._items.submit(refusal, timeout=timeout, done=answered, resend=False)
+
+
+_ANSWERS = frozenset({pb.OUTCOME_CHARGED, pb.OUTCOME_REPEATED, pb.OUTCOME_REFUSED})
+
+
+def limit_message(rule: LimitingRule, mode: Mode, *, exempt: bool) -> pb.Limit:
+    """A rule's limit as quota is asked; an exempt sender is charged on past it."""
+    limit: Limit = rule.limit
+    return pb.Limit(
+        name=rule.name,
+        unit=_UNITS[limit.count],
+        calendar_day=pb.CalendarDay(time_zone=limit.time_zone),
+        maximum=limit.maximum,
+        mode=pb.MODE_ENFORCE if mode is Mode.ENFORCE and not exempt else pb.MODE_OBSERVE,
+    )
+
+
+def _pack(items: Iterable[Any]) -> pb.Batch:
+    batch = pb.Batch()
+    for item in items:
+        (batch.charges if isinstance(item, pb.Charge) else batch.refusals).append(item)
+    return batch
+
+
+def _unpack(results: pb.Results) -> Iterable[Any]:
+    yield from results.charges
+    yield from results.refusals

@@ -1,0 +1,45 @@
+"""country: a user sends only from allowed countries.
+
+Addresses without a country pass: private and other non-global ones (webmail on the host comes from
+127.0.0.1), and what is no address at all. So does everything while there is no country data.
+"""
+
+from decision.addresses import Network, is_in
+from decision.origins import Kind, Origins
+from decision.verdict import MailEvent, Objection, Verb
+
+STATUS = "5.7.1"  # RFC 3463: delivery not authorized
+
+
+class CountryRule:
+    """Looks at the client's address; costs nothing."""
+
+    name = "country"
+
+    def __init__(
+        self,
+        *,
+        origins: Origins,
+        allowed: frozenset[str],
+        allowed_networks: tuple[Network, ...],
+        reject_unknown: bool,
+    ) -> None:
+        self._origins = origins
+        self._allowed = allowed
+        self._allowed_networks = allowed_networks
+        self._reject_unknown = reject_unknown
+
+    def look(self, event: MailEvent) -> Objection | None:
+        """See decision.chain.LookingRule."""
+        origin = self._origins.of(event.client_address)
+        if origin.kind is Kind.COUNTRY:
+            if origin.country in self._allowed:
+                return None
+            where = f"country {origin.country}"
+        elif origin.kind is Kind.UNKNOWN and self._reject_unknown:
+            where = "an unknown country"
+        else:
+            return None
+        if is_in(event.client_address, self._allowed_networks):
+            return None
+        return Objection(Verb.REJECT, STATUS, f"Sending mail from {where} is not allowed", origin.country)

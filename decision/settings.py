@@ -1,0 +1,135 @@
+"""The settings of decision: what may pass."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import pycountry
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
+from tzlocal import get_localzone_name
+
+from chassis.settings import Address, Allowed, Endpoint, Networks, ServiceSettings, split_list
+from decision.account import account_of
+from decision.verdict import Mode
+
+MAX_THRESHOLD = 10**9
+RULE_NAMES = ("country", "quota")  # decision.rules builds them; each has a <name>_mode below
+# Codes that people write for a country that ISO 3166-1 lists under another one.
+MISTAKEN_COUNTRIES = {"UK": "GB", "EN": "GB", "EL": "GR"}
+# Kosovo: user-assigned in ISO 3166-1, but in use by the EU and in every country database.
+EXTRA_COUNTRIES = frozenset({"XK"})
+
+
+def _parse_countries(value: object) -> object:
+    items = split_list(value)
+    if not isinstance(items, tuple | frozenset):
+        return items
+    codes = frozenset(str(item).upper() for item in items)
+    if not codes:
+        raise ValueError("the list is empty: nobody could send")
+    for code in sorted(codes):
+        if code in MISTAKEN_COUNTRIES:
+            raise ValueError(f"{code} is no country, {MISTAKEN_COUNTRIES[code]} is")
+        if code not in EXTRA_COUNTRIES and pycountry.countries.get(alpha_2=code) is None:
+            raise ValueError(f"{code} is no country")
+    return codes
+
+
+def _parse_accounts(value: object) -> object:
+    items = split_list(value)
+    if not isinstance(items, tuple | frozenset):
+        return items
+    return frozenset(account_of(str(item).encode()) for item in items)
+
+
+def _parse_rules(value: object) -> object:
+    items = split_list(value)
+    if not isinstance(items, tuple):
+        return items
+    for item in items:
+        if item not in RULE_NAMES:
+            raise ValueError(f"{item} is no rule")
+    if len(set(items)) != len(items):
+        raise ValueError("a rule is listed twice")
+    return items
+
+
+def _parse_time_zone(value: object) -> object:
+    if value == "":
+        return ""
+    try:
+        ZoneInfo(str(value))
+    except (OSError, ValueError, KeyError) as error:  # a directory's name raises OSError
+        raise ValueError("no time zone of this name") from error
+    return value
+
+
+RuleMode = Annotated[Mode, Allowed("enforce, observe or off")]
+
+
+class Settings(ServiceSettings):
+    """See ServiceSettings."""
+
+    allowedcountries: Annotated[
+        frozenset[str],
+        NoDecode,
+        BeforeValidator(_parse_countries),
+        Allowed("comma-separated ISO 3166-1 codes of two letters, at least one"),
+    ] = Field(frozenset({"DE"}), description="countries that a user may send from")
+    threshold: Annotated[int, Field(ge=1, le=MAX_THRESHOLD), Allowed(f"a whole number, 1 to {MAX_THRESHOLD}")] = Field(
+        1000, description="what a user may send in one calendar day"
+    )
+    count: Annotated[Literal["recipients", "messages"], Allowed("recipients or messages")] = Field(
+        "recipients", description="what the threshold counts"
+    )
+    timezone: Annotated[
+        str, AfterValidator(_parse_time_zone), Allowed("an IANA name such as Europe/Berlin, or empty")
+    ] = Field("", description="whose midnight begins a day; empty: the host's time zone")
+    rules: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_parse_rules), Allowed(f"comma-separated, of {', '.join(RULE_NAMES)}")
+    ] = Field(RULE_NAMES, description="the rules that are asked, in this order")
+    country_mode: RuleMode = Field(Mode.ENFORCE, description="enforce; observe: log and count, but let pass; off")
+    country_unknown: Annotated[Literal["allow", "reject"], Allowed("allow or reject")] = Field(
+        "allow", description="what becomes of a public address that the country data does not know"
+    )
+    quota_mode: RuleMode = Field(Mode.ENFORCE, description="enforce; observe: count, log, but let pass; off")
+    quota_action: Annotated[Literal["defer", "reject"], Allowed("defer or reject")] = Field(
+        "defer", description="over the threshold: defer (4xx, the client tries again) or reject (5xx)"
+    )
+    exempt_accounts: Annotated[
+        frozenset[bytes], NoDecode, BeforeValidator(_parse_accounts), Allowed("comma-separated logins")
+    ] = Field(frozenset(), description="logins that are counted but never refused")
+    exempt_networks: Networks = Field((), description="client networks that are counted but never refused")
+    allowed_networks: Networks = Field((), description="client networks that pass the country rule")
+    geoip_database: Annotated[Path | None, BeforeValidator(lambda value: value or None), Allowed("a path, or empty")] = (
+        Field(None, description="country data (.mmdb: Country, City or flat country_code); empty: the built-in data")
+    )
+    decision_listen: Endpoint = Field(
+        Address("127.0.0.1", 12346), description="where decision listens for the frontend"
+    )
+    quota_target: Endpoint = Field(Address("127.0.0.1", 12347), description="where decision reaches quota")
+    decision_metrics: Endpoint = Field(
+        Address("127.0.0.1", 9102), description="where decision answers /metrics and /healthz"
+    )
+
+    @property
+    def metrics_endpoint(self) -> Address:
+        return self.decision_metrics
+
+    def mode_of(self, rule: str) -> Mode:
+        """The mode of a rule by its name."""
+        mode: Mode = getattr(self, f"{rule}_mode")
+        return mode
+
+    @property
+    def time_zone_name(self) -> str:
+        """The IANA name in force."""
+        return self.timezone or get_localzone_name() or "UTC"
+
+    def banner(self) -> list[tuple[str, str]]:
+        return [
+            ("Countries", ", ".join(sorted(self.allowedcountries)) + f" ({self.country_mode})"),
+            ("Quota", f"{self.threshold} {self.count} a day, {self.time_zone_name} ({self.quota_mode})"),
+            ("Metrics of decision", f"http://{self.decision_metrics}/metrics"),
+        ]

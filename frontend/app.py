@@ -1,0 +1,27 @@
+"""The composition root of the frontend: the one module that knows all the others."""
+
+from pathlib import Path
+
+from chassis.grpc_server import open_channel
+from chassis.service import Runtime
+from chassis.tasks import background
+from frontend.asker import DecisionAsker, open_decision
+from frontend.policy_wire import Verb
+from frontend.server import PolicyServer, raise_descriptor_limit
+from frontend.settings import Settings
+from protos.decision_pb2_grpc import DecisionStub
+
+
+async def start(settings: Settings, runtime: Runtime) -> None:
+    """Open the stream to decision, then the port for Postfix."""
+    stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
+    raise_descriptor_limit(settings.max_connections)
+    channel = open_channel(settings.decision_target)
+    stack.push_async_callback(channel.close)
+    decision = open_decision(DecisionStub(channel).DecideStream, log=log, metrics=metrics)
+    await stack.enter_async_context(background(decision.run(), died=runtime.fail))
+
+    asker = DecisionAsker(decision, on_failure=Verb(settings.on_failure.upper()), metrics=metrics)
+    server = PolicyServer(asker, most=settings.max_connections, log=log, metrics=metrics)
+    socket = Path(settings.socket.path) if settings.socket else None
+    await stack.enter_async_context(server.listening(settings.hosts, settings.port, socket, settings.socket_mode))

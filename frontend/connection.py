@@ -1,0 +1,137 @@
+"""One connection of a Postfix smtpd: bytes to the parser, requests to the asker, replies to the socket."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from frontend.policy_wire import PolicyParser, PolicyRequest, WireError
+
+# A client may send its next requests before it has read a reply, but only so far ahead.
+PAUSE_READING_BYTES = 128 * 1024
+
+
+class Connections(Protocol):
+    """What a connection needs of the server it belongs to."""
+
+    def opened(self, connection: "PolicyConnection") -> bool:
+        """Whether the connection may stay."""
+
+    def closed(self, connection: "PolicyConnection") -> None: ...
+
+    def refused(self, connection: "PolicyConnection", error: WireError) -> None:
+        """Its bytes were no request; it has been closed."""
+
+
+class Asker(Protocol):
+    """Answers requests."""
+
+    def ask(self, request: PolicyRequest, answer: Callable[[bytes], None]) -> None:
+        """Call `answer` exactly once, now or later, with a whole reply."""
+
+
+class PolicyConnection(asyncio.Protocol):
+    """Asks one request at a time, so replies leave in the order of the requests."""
+
+    def __init__(self, connections: Connections, asker: Asker) -> None:
+        self._connections = connections
+        self._asker = asker
+        self._parser = PolicyParser()
+        self._transport: asyncio.Transport | None = None
+        self._asking = False  # a request is out
+        self._proceeding = False  # _proceed is on the stack: an answer that comes at once must not nest
+        self._writable = True
+        self._reading = True
+        self._at_eof = False
+        self._closing_when_idle = False
+        self.idle_since = time.monotonic()
+
+    @property
+    def peer(self) -> object:
+        """The client's address, for the log."""
+        return self._transport.get_extra_info("peername") if self._transport else None
+
+    @property
+    def busy(self) -> bool:
+        """A request has no reply yet."""
+        return self._asking
+
+    def close_when_idle(self) -> None:
+        """Answer the request that is out, then close."""
+        self._closing_when_idle = True
+        if not self._asking:
+            self.close()
+
+    def close(self) -> None:
+        """Close, without waiting for a client that does not read."""
+        if self._transport is not None:
+            unread = self._transport.get_write_buffer_size()
+            (self._transport.abort if unread else self._transport.close)()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._connections.opened(self):
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._connections.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.receive(data)
+        self._proceed()
+
+    def eof_received(self) -> bool:
+        self._at_eof = True
+        self._proceed()
+        # A half-closed client still reads the reply that it waits for.
+        return self._asking or not self._writable
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._proceed()
+
+    def _proceed(self) -> None:
+        if self._proceeding or self._transport is None:
+            return
+        self._proceeding = True
+        try:
+            while not self._asking and self._writable and not self._transport.is_closing():
+                request = self._parser.next_request()
+                if request is None:
+                    if self._at_eof:
+                        self._parser.end()
+                        self._transport.close()
+                    break
+                self._asking = True
+                self._asker.ask(request, self._answer)
+        except WireError as error:
+            # Flushes the replies that are still to be sent, as far as the client reads them.
+            self._transport.close()
+            self._connections.refused(self, error)
+        finally:
+            self._proceeding = False
+        self._throttle()
+
+    def _answer(self, reply: bytes) -> None:
+        self._asking = False
+        self.idle_since = time.monotonic()
+        if self._transport is None:
+            return
+        self._transport.write(reply)
+        if self._closing_when_idle:
+            self._transport.close()
+        else:
+            self._proceed()
+
+    def _throttle(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        reading = self._parser.buffered < PAUSE_READING_BYTES
+        if reading is not self._reading:
+            self._reading = reading
+            (transport.resume_reading if reading else transport.pause_reading)()

@@ -1,0 +1,121 @@
+"""The listening sockets for Postfix, and all the connections on them."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from chassis.errors import StartError
+from chassis.logs import Logger
+from chassis.metrics import Metrics
+from frontend.connection import Asker, PolicyConnection
+from frontend.policy_wire import WireError, WireErrorKind
+
+# Above smtpd_policy_service_max_ttl (1,000 s): Postfix closes first and never meets a closed connection.
+IDLE_SECONDS = 1200.0
+SWEEP_SECONDS = 30.0
+DRAIN_SECONDS = 4.0  # more than a request may take
+# Descriptors that are no connection: listeners, gRPC, metrics, the log.
+OWN_DESCRIPTORS = 64
+BACKLOG = 1024
+
+
+class PolicyServer:
+    """All connections. Args: most: connections at a time."""
+
+    def __init__(self, asker: Asker, *, most: int, log: Logger, metrics: Metrics) -> None:
+        self._asker = asker
+        self._most = most
+        self._log = log
+        self._connections: set[PolicyConnection] = set()
+        self._open = metrics.gauge("connections_open", "Connections from Postfix that are open.")
+        self._total = metrics.counter("connections_total", "Connections from Postfix.")
+        self._too_many = metrics.counter("connections_refused_total", "Connections closed because of the bound.")
+        errors = metrics.counter(
+            "protocol_errors_total", "Connections closed because of their bytes.", kind=list(WireErrorKind)
+        )
+        self._errors = {kind: errors.labels(kind) for kind in WireErrorKind}
+
+    def opened(self, connection: PolicyConnection) -> bool:
+        """See frontend.connection.Connections."""
+        self._total.inc()
+        if len(self._connections) >= self._most:
+            self._too_many.inc()
+            return False
+        self._connections.add(connection)
+        self._open.set(len(self._connections))
+        return True
+
+    def closed(self, connection: PolicyConnection) -> None:
+        """See frontend.connection.Connections."""
+        self._connections.discard(connection)
+        self._open.set(len(self._connections))
+
+    def refused(self, connection: PolicyConnection, error: WireError) -> None:
+        """See frontend.connection.Connections."""
+        self._errors[error.kind].inc()
+        self._log.warning("protocol_error", kind=error.kind, client=connection.peer)
+
+    @asynccontextmanager
+    async def listening(self, hosts: Sequence[str], port: int, socket: Path | None, mode: int) -> AsyncIterator[None]:
+        """Accept until left; then take no more, answer what is out, and close.
+
+        Raises:
+            StartError: an address or the socket's path cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        servers: list[asyncio.Server] = []
+        sweeper: asyncio.Task[None] | None = None
+        try:
+            try:
+                servers.append(await loop.create_server(self._connection, hosts, port, backlog=BACKLOG))
+            except OSError as error:
+                where = ", ".join(hosts)
+                raise StartError(f"cannot listen on {where} port {port}: {error.strerror or error}") from error
+            if socket is not None:
+                try:
+                    socket.unlink(missing_ok=True)
+                    servers.append(await loop.create_unix_server(self._connection, socket, backlog=BACKLOG))
+                    socket.chmod(mode)
+                except OSError as error:
+                    raise StartError(f"cannot listen on {socket}: {error.strerror or error}") from error
+            sweeper = asyncio.create_task(self._close_idle())
+            yield
+        finally:
+            for server in servers:
+                server.close()
+            if sweeper is not None:
+                sweeper.cancel()
+            await self._drain()
+
+    def _connection(self) -> PolicyConnection:
+        return PolicyConnection(self, self._asker)
+
+    async def _close_idle(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+            for connection in [c for c in self._connections if not c.busy and c.idle_since < oldest]:
+                connection.close()
+
+    async def _drain(self) -> None:
+        for connection in list(self._connections):
+            connection.close_when_idle()
+        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        while self._connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        if self._connections:
+            self._log.warning("connections_cut", count=len(self._connections))
+
+
+def raise_descriptor_limit(most_connections: int) -> None:
+    """Let the process open that many connections. Raises StartError if the system does not allow it."""
+    wanted = most_connections + OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise StartError(
+            f"MTPOLICYD_MAX_CONNECTIONS={most_connections} needs {wanted} open files, the system allows {hard}"
+        )
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,72 @@
+"""The settings of the frontend: where Postfix asks, and what it hears when nobody can be asked."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from chassis.settings import Address, Allowed, Endpoint, Port, ServiceSettings, ShownDefault, split_list
+
+LOCALHOST = "127.0.0.1"
+
+
+def _parse_socket(value: object) -> object:
+    return Address.parse(f"unix:{value}") if value else None
+
+
+def _parse_mode(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    mode = int(value, 8)
+    if not 0 <= mode <= 0o777:
+        raise ValueError("not between 000 and 777")
+    return mode
+
+
+class Settings(ServiceSettings):
+    """See ServiceSettings."""
+
+    host: Annotated[str, Allowed("addresses or host names, comma-separated, or empty")] = Field(
+        "", description=f"where Postfix reaches the frontend; empty: {LOCALHOST}"
+    )
+    port: Port = Field(12345, description="TCP port for Postfix")
+    socket: Annotated[Address | None, NoDecode, BeforeValidator(_parse_socket), Allowed("an absolute path, or empty")] = Field(
+        None, description="a UNIX socket for Postfix, beside the port; empty: none"
+    )
+    socket_mode: Annotated[
+        int, BeforeValidator(_parse_mode), Allowed("octal digits such as 0660"), ShownDefault("0660")
+    ] = Field(
+        0o660, description="access rights of the UNIX socket"
+    )
+    max_connections: Annotated[int, Field(ge=1, le=100_000), Allowed("a whole number, 1 to 100000")] = Field(
+        5000, description="connections from Postfix; one more is closed at once"
+    )
+    on_failure: Annotated[Literal["dunno", "defer"], Allowed("dunno or defer")] = Field(
+        "dunno",
+        description="what mail with a login hears while decision or quota cannot be asked: dunno (it passes, unchecked) or defer",
+    )
+    decision_target: Endpoint = Field(Address(LOCALHOST, 12346), description="where the frontend reaches decision")
+    frontend_metrics: Endpoint = Field(
+        Address(LOCALHOST, 9101), description="where the frontend answers /metrics and /healthz"
+    )
+
+    @property
+    def metrics_endpoint(self) -> Address:
+        return self.frontend_metrics
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses or names to listen on, at least one."""
+        hosts = split_list(self.host)
+        assert isinstance(hosts, tuple)
+        return hosts or (LOCALHOST,)
+
+    def banner(self) -> list[tuple[str, str]]:
+        where = Address(self.hosts[0], self.port)
+        return [
+            ("Policy port", ", ".join(str(Address(host, self.port)) for host in self.hosts)),
+            ("In Postfix", f"check_policy_service {{ inet:{where}, timeout=10s, default_action=DUNNO }}"),
+            ("", "before permit_sasl_authenticated in smtpd_recipient_restrictions"),
+            ("Metrics of frontend", f"http://{self.frontend_metrics}/metrics"),
+        ]

@@ -1,0 +1,87 @@
+"""What quota is asked and what it answers, as plain values; protos/quota.proto describes every field."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+MAX_RECIPIENTS = 10**9
+
+
+class Stage(IntEnum):
+    """The stage of the SMTP dialogue that a charge belongs to."""
+
+    OTHER = 0
+    RCPT = 1
+    DATA = 2
+    END_OF_MESSAGE = 3
+
+
+class Unit(IntEnum):
+    """What a limit counts."""
+
+    RECIPIENTS = 1
+    MESSAGES = 2
+
+
+class Outcome(IntEnum):
+    """What became of a charge."""
+
+    CHARGED = 1
+    REPEATED = 2
+    REFUSED = 3
+
+
+class Limit(NamedTuple):
+    """So many units in one calendar day of the charge's time zone."""
+
+    name: str
+    unit: Unit
+    maximum: int
+    enforce: bool
+
+
+class Charge(NamedTuple):
+    """One policy request of an account, to be charged on all its limits or on none."""
+
+    account: bytes
+    login: bytes
+    instance: bytes
+    recipient: bytes
+    stage: Stage
+    recipient_count: int
+    decision_id: str
+    expires_unix_ms: int
+    time_zone: str
+    limits: tuple[Limit, ...]
+
+
+class Refusal(NamedTuple):
+    """A refusal by a rule that asks for no charge."""
+
+    account: bytes
+    rule: str
+    country: str
+    address: bytes
+    decision_id: str
+    enforced: bool
+    time_zone: str
+
+
+class LimitState(NamedTuple):
+    """One limit after the charge or its refusal; units and booleans as in protos/quota.proto."""
+
+    name: str
+    maximum: int
+    used: int
+    refused: int
+    resets_unix_ms: int
+    would_refuse: bool
+    first_refusal: bool
+    crossed_80: bool
+
+
+class ChargeResult(NamedTuple):
+    """The answer to a charge; `units` were added to the first limit."""
+
+    outcome: Outcome
+    units: int
+    limits: tuple[LimitState, ...]

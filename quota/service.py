@@ -1,0 +1,206 @@
+"""The gRPC face of quota: messages to plain values and back, and nothing else."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from chassis.item_server import ItemServer, ItemStream
+from chassis.logs import Logger
+from chassis.metrics import Metrics
+from protos import quota_pb2 as pb
+from protos.quota_pb2_grpc import QuotaServicer
+from quota.domain import MAX_RECIPIENTS, Charge, ChargeResult, Limit, Outcome, Refusal, Stage, Unit
+from quota.periods import zone
+from quota.writer import Failure, Result, Writer
+
+MAX_NAME_BYTES = 64
+INVALID_ARGUMENT = 3
+UNIMPLEMENTED = 12
+_FAILURES = {
+    Failure.EXPIRED: "the deadline has passed",
+    Failure.UNAVAILABLE: "the store failed",
+}
+_STAGES = {
+    pb.STAGE_RCPT: Stage.RCPT,
+    pb.STAGE_DATA: Stage.DATA,
+    pb.STAGE_END_OF_MESSAGE: Stage.END_OF_MESSAGE,
+}
+_UNITS = {pb.UNIT_RECIPIENTS: Unit.RECIPIENTS, pb.UNIT_MESSAGES: Unit.MESSAGES}
+_OUTCOMES = {
+    Outcome.CHARGED: pb.OUTCOME_CHARGED,
+    Outcome.REPEATED: pb.OUTCOME_REPEATED,
+    Outcome.REFUSED: pb.OUTCOME_REFUSED,
+}
+
+
+class InvalidItemError(Exception):
+    """An item that cannot be done, with the gRPC status code that says why."""
+
+    def __init__(self, message: str, code: int = INVALID_ARGUMENT) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class QuotaService(QuotaServicer):
+    """See protos/quota.proto."""
+
+    def __init__(self, writer: Writer, *, log: Logger, metrics: Metrics) -> None:
+        self._writer = writer
+        self._log = log
+        self._server: ItemServer[Any, Any] = ItemServer(
+            handle=self._handle,
+            unpack=lambda batch: [*batch.charges, *batch.refusals],
+            pack=_pack,
+            metrics=metrics,
+        )
+        names = [outcome.name.lower() for outcome in Outcome] + ["unavailable", "invalid"]
+        charges = metrics.counter("charges_total", "Charges by what became of them.", outcome=names)
+        self._charges = {name: charges.labels(name) for name in names}
+        self._units = metrics.counter("charge_units_total", "Units charged, of each charge's first limit.")
+        self._refusals = metrics.counter("refusals_recorded_total", "Refusals that cost no charge, as decision sent them.")
+
+    async def Charge(self, request: pb.Charge, context: Any) -> pb.ChargeResult:
+        return await self._ask(request)  # type: ignore[no-any-return]
+
+    async def Record(self, request: pb.Refusal, context: Any) -> pb.RefusalResult:
+        return await self._ask(request)  # type: ignore[no-any-return]
+
+    async def ChargeStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+        await self._server.serve(context)
+
+    async def drain(self) -> None:
+        await self._server.drain()
+
+    async def _ask(self, message: pb.Charge | pb.Refusal) -> Any:
+        try:
+            item = read_item(message)
+        except InvalidItemError as error:
+            return self._invalid(message, error)
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._writer.submit([item], lambda results: None if answer.done() else answer.set_result(results[0]))
+        return self._result(message, await answer)
+
+    def _handle(self, messages: Sequence[Any], stream: ItemStream[Any, Any]) -> None:
+        accepted, items = [], []
+        for message in messages:
+            try:
+                items.append(read_item(message))
+                accepted.append(message)
+            except InvalidItemError as error:
+                stream.reply(self._invalid(message, error))
+        if items:
+            self._writer.submit(items, partial(self._deliver, accepted, stream))
+
+    def _deliver(self, messages: Sequence[Any], stream: ItemStream[Any, Any], results: Sequence[Result]) -> None:
+        for message, result in zip(messages, results, strict=True):
+            stream.reply(self._result(message, result))
+
+    def _result(self, message: Any, result: Result) -> Any:
+        if isinstance(result, ChargeResult):
+            self._charges[result.outcome.name.lower()].inc()
+            self._units.inc(result.units)
+            return pb.ChargeResult(
+                id=message.id,
+                outcome=_OUTCOMES[result.outcome],
+                units=result.units,
+                limits=[pb.LimitState(**state._asdict()) for state in result.limits],
+            )
+        if result is None:
+            self._refusals.inc()
+            return pb.RefusalResult(id=message.id)
+        error = pb.Error(code=result, message=_FAILURES[result])
+        if isinstance(message, pb.Refusal):
+            return pb.RefusalResult(id=message.id, error=error)
+        self._charges["unavailable"].inc()
+        return pb.ChargeResult(id=message.id, outcome=pb.OUTCOME_UNAVAILABLE, error=error)
+
+    def _invalid(self, message: Any, error: InvalidItemError) -> Any:
+        self._log.warning("invalid_item", reason=error)
+        reason = pb.Error(code=error.code, message=str(error))
+        if isinstance(message, pb.Refusal):
+            return pb.RefusalResult(id=message.id, error=reason)
+        self._charges["invalid"].inc()
+        return pb.ChargeResult(id=message.id, outcome=pb.OUTCOME_UNAVAILABLE, error=reason)
+
+
+def read_item(message: pb.Charge | pb.Refusal) -> Charge | Refusal:
+    """The plain value of an item. Raises InvalidItemError."""
+    return read_refusal(message) if isinstance(message, pb.Refusal) else read_charge(message)
+
+
+def read_charge(message: pb.Charge) -> Charge:
+    """The plain value of a charge. Raises InvalidItemError."""
+    if not message.account:
+        raise InvalidItemError("a charge without an account")
+    if not message.limits:
+        raise InvalidItemError("a charge without a limit")
+    limits = tuple(map(_read_limit, message.limits))
+    if len({limit.name for limit in limits}) != len(limits):
+        raise InvalidItemError("two limits of one name")
+    zones = {limit.calendar_day.time_zone for limit in message.limits}
+    if len(zones) != 1:
+        raise InvalidItemError("limits with different time zones in one charge")
+    return Charge(
+        account=message.account,
+        login=message.login,
+        instance=message.instance,
+        recipient=message.recipient,
+        stage=_STAGES.get(message.stage, Stage.OTHER),
+        recipient_count=message.recipient_count,
+        decision_id=message.decision_id,
+        expires_unix_ms=message.expires_unix_ms,
+        time_zone=_zone_name(zones.pop()),
+        limits=limits,
+    )
+
+
+def read_refusal(message: pb.Refusal) -> Refusal:
+    """The plain value of a refusal. Raises InvalidItemError."""
+    if not message.account:
+        raise InvalidItemError("a refusal without an account")
+    if message.mode not in (pb.MODE_ENFORCE, pb.MODE_OBSERVE):
+        raise InvalidItemError("a refusal without a mode")
+    return Refusal(
+        account=message.account,
+        rule=_name(message.rule),
+        country=message.country,
+        address=message.address,
+        decision_id=message.decision_id,
+        enforced=message.mode == pb.MODE_ENFORCE,
+        time_zone=_zone_name(message.day.time_zone),
+    )
+
+
+def _read_limit(message: pb.Limit) -> Limit:
+    if message.unit == pb.UNIT_DISTINCT or message.WhichOneof("window") == "rolling":
+        raise InvalidItemError("not implemented: UNIT_DISTINCT, rolling windows", UNIMPLEMENTED)
+    unit = _UNITS.get(message.unit)
+    if unit is None or message.WhichOneof("window") is None:
+        raise InvalidItemError("a limit without a unit or a window")
+    if not 1 <= message.maximum <= MAX_RECIPIENTS:
+        raise InvalidItemError(f"a limit's maximum is 1 to {MAX_RECIPIENTS}, not {message.maximum}")
+    if message.mode not in (pb.MODE_ENFORCE, pb.MODE_OBSERVE):
+        raise InvalidItemError("a limit without a mode")
+    return Limit(_name(message.name), unit, message.maximum, message.mode == pb.MODE_ENFORCE)
+
+
+def _name(name: str) -> str:
+    if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
+        raise InvalidItemError(f"a name has 1 to {MAX_NAME_BYTES} bytes")
+    return name
+
+
+def _zone_name(name: str) -> str:
+    try:
+        zone(name)
+    except ValueError as error:
+        raise InvalidItemError(str(error)) from error
+    return name
+
+
+def _pack(results: Any) -> pb.Results:
+    packed = pb.Results()
+    for result in results:
+        (packed.charges if isinstance(result, pb.ChargeResult) else packed.refusals).append(result)
+    return packed

@@ -1,0 +1,60 @@
+"""Moves the WAL into the database beside the writer, so that no charge waits for a disk.
+
+A passive checkpoint never blocks the writer, but under steady load it never catches up with it either,
+and the WAL grows. Then the writer is asked for one small checkpoint of its own, after which the WAL
+begins anew (https://sqlite.org/wal.html#avoiding_excessively_large_wal_files).
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+INTERVAL_SECONDS = 1.0
+# 64 MiB in pages of 4 KiB.
+LARGE_WAL_PAGES = 16384
+
+
+class Checkpointer:
+    """A thread with a connection of its own.
+
+    Args:
+        path: the database.
+        failed: called, from the thread, with the reason when a checkpoint fails.
+    """
+
+    def __init__(self, path: Path, failed: Callable[[str], None]) -> None:
+        self._path = path
+        self._failed = failed
+        self._work = threading.Event()
+        self._stop = threading.Event()
+        self._wal_is_large = False
+        self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def committed(self) -> None:
+        """There is something to move."""
+        self._work.set()
+
+    def wal_is_large(self) -> bool:
+        """Whether the writer should do a checkpoint now; asked once, it is answered once."""
+        large, self._wal_is_large = self._wal_is_large, False
+        return large
+
+    def close(self) -> None:
+        self._stop.set()
+        self._work.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        db = None
+        while self._work.wait() and not self._stop.wait(INTERVAL_SECONDS):
+            self._work.clear()
+            try:
+                db = db or sqlite3.connect(self._path, isolation_level=None)
+                _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                self._wal_is_large = pages > LARGE_WAL_PAGES
+            except sqlite3.Error as error:
+                self._failed(str(error))
+        if db is not None:
+            db.close()

@@ -1,0 +1,201 @@
+"""The one thread that writes: it commits what has gathered in one transaction.
+
+While a transaction runs, further jobs gather for the next one; nothing waits for a timer. The event loop
+never waits for the store, and answers leave after the commit.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from chassis.logs import Logger
+from chassis.metrics import Metrics
+from quota.domain import Charge, ChargeResult, Refusal
+from quota.store.interface import Store, StoreBusyError, StoreError
+
+MAX_ITEMS_PER_TRANSACTION = 2048
+BUSY_PAUSE_SECONDS = 0.02
+HOUSEKEEPING_SECONDS = 60.0
+# Forgetting keeps pace with charging, in bites that hold nobody up.
+FORGET_AT_LEAST = 200
+FORGET_PER_ITEM = 2
+
+
+class Failure(IntEnum):
+    """Why an item was not done; the numbers are gRPC's status codes."""
+
+    EXPIRED = 4
+    UNAVAILABLE = 14
+
+
+Result = ChargeResult | Failure | None
+Done = Callable[[Sequence[Result]], None]
+
+
+class _Job(NamedTuple):
+    items: Sequence[Charge | Refusal]
+    done: Done
+
+
+class Writer:
+    """Owns a store and the thread that uses it.
+
+    Args:
+        clock: the wall clock, in seconds since the epoch.
+        checkpoint: lets the store's log begin anew; called when `wal_is_large()`.
+        died: called, in the event loop, if the thread ends by a bug.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        log: Logger,
+        metrics: Metrics,
+        died: Callable[[str], None],
+        wal_is_large: Callable[[], bool] = lambda: False,
+        checkpoint: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._died = died
+        self._wal_is_large = wal_is_large
+        self._checkpoint = checkpoint
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._housekeeping_due = 0.0
+        self._works = True
+        self._up = metrics.gauge("store_up", "1 if the last transaction was done, 0 if it failed.")
+        self._up.set(1)
+        self._transactions = metrics.counter("store_transactions_total", "Transactions that were committed.")
+        errors = metrics.counter("store_errors_total", "Transactions that failed.", op=["apply", "expire"])
+        self._errors = {op: errors.labels(op) for op in ("apply", "expire")}
+        seconds = metrics.histogram("store_operation_seconds", "Duration of a transaction.", op=["apply", "expire"])
+        self._seconds = {op: seconds.labels(op) for op in ("apply", "expire")}
+        self._expired = metrics.counter("items_expired_total", "Charges that came, or waited, past their deadline.")
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, items: Sequence[Charge | Refusal], done: Done) -> None:
+        """Do the items; `done` gets one result for each, in order, in the event loop."""
+        self._jobs.put(_Job(items, done))
+
+    async def close(self) -> None:
+        """Do what has been submitted, then end the thread and close the store."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._store.close()
+
+    def _run(self) -> None:
+        try:
+            while self._work():
+                pass
+        except BaseException as error:
+            self._log.exception("writer_died")
+            self._loop.call_soon_threadsafe(self._died, f"the writer thread died: {error!r}")
+
+    def _work(self) -> bool:
+        """Do one round; False when there will be no more."""
+        try:
+            job = self._jobs.get(timeout=HOUSEKEEPING_SECONDS)
+        except queue.Empty:
+            self._housekeep(0)
+            return True
+        jobs: list[_Job] = []
+        count = 0
+        while job is not None:
+            jobs.append(job)
+            count += len(job.items)
+            if count >= MAX_ITEMS_PER_TRANSACTION:
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        if jobs:
+            results = self._apply([item for job in jobs for item in job.items])
+            self._loop.call_soon_threadsafe(_deliver, jobs, results)
+            self._housekeep(count)
+        return job is not None
+
+    def _apply(self, items: Sequence[Charge | Refusal]) -> list[Result]:
+        """One result for each item; a busy store is tried again until nobody waits any more."""
+        results: list[Result] = [Failure.EXPIRED] * len(items)
+        while True:
+            now_ms = round(self._clock() * 1000)
+            live = [index for index, item in enumerate(items) if not _is_expired(item, now_ms)]
+            if not live:
+                break
+            started = time.perf_counter()
+            try:
+                done = self._store.apply([items[index] for index in live], now_ms)
+            except StoreBusyError as error:
+                self._failed("apply", error)
+                if not any(isinstance(items[index], Charge) for index in live):
+                    # Nobody waits for a refusal to be recorded: it must not hold up the charges behind it.
+                    break
+                time.sleep(BUSY_PAUSE_SECONDS)
+            except StoreError as error:
+                self._failed("apply", error)
+                return [Failure.UNAVAILABLE] * len(items)
+            else:
+                self._seconds["apply"].observe(time.perf_counter() - started)
+                self._succeeded()
+                for index, result in zip(live, done, strict=True):
+                    results[index] = result
+                break
+        self._expired.inc(sum(result is Failure.EXPIRED for result in results))
+        return results
+
+    def _housekeep(self, done: int) -> None:
+        if self._wal_is_large():
+            try:
+                self._checkpoint()
+            except StoreError as error:
+                self._failed("expire", error)
+        now = time.monotonic()
+        if now < self._housekeeping_due:
+            return
+        most = max(FORGET_AT_LEAST, FORGET_PER_ITEM * done)
+        started = time.perf_counter()
+        try:
+            forgotten = self._store.expire(round(self._clock() * 1000), most)
+        except StoreError as error:
+            self._failed("expire", error)
+            forgotten = 0
+        else:
+            self._seconds["expire"].observe(time.perf_counter() - started)
+        if forgotten < most:
+            self._housekeeping_due = now + HOUSEKEEPING_SECONDS
+
+    def _failed(self, op: str, error: StoreError) -> None:
+        self._errors[op].inc()
+        if self._works:
+            self._works = False
+            self._up.set(0)
+            self._log.error("store_failed", op=op, reason=error)
+
+    def _succeeded(self) -> None:
+        self._transactions.inc()
+        if not self._works:
+            self._works = True
+            self._up.set(1)
+            self._log.warning("store_works_again")
+
+
+def _is_expired(item: Charge | Refusal, now_ms: int) -> bool:
+    return isinstance(item, Charge) and item.expires_unix_ms <= now_ms
+
+
+def _deliver(jobs: Sequence[_Job], results: Sequence[Result]) -> None:
+    start = 0
+    for job in jobs:
+        end = start + len(job.items)
+        job.done(results[start:end])
+        start = end

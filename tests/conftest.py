@@ -1,0 +1,29 @@
+"""What every test has: a clean environment, and a list of missing programs at the end."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from _pytest.terminal import TerminalReporter
+from hypothesis import settings
+
+from tests.support.programs import MISSING
+
+# Deadlines of single examples measure the machine, not the code.
+settings.register_profile("ours", deadline=None, max_examples=100, print_blob=True)
+settings.load_profile("ours")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the machine do not reach a test."""
+    for name in [name for name in os.environ if name.startswith("MTPOLICYD_")]:
+        monkeypatch.delenv(name)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None] | None:
+    if MISSING:
+        terminalreporter.section("skipped: missing programs")
+        for line in sorted(MISSING):
+            terminalreporter.line(line)
+    return None
