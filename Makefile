@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --build-deps-for editable \
+	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .PHONY: run test lint protos lock help
 
 help:
-	@echo "make run    start frontend, decision and quota on loopback"
-	@echo "make test   run all tests"
-	@echo "make lint   ruff, mypy, import-linter"
-	@echo "make protos generate the gRPC code from protos/*.proto"
-	@echo "make lock   write requirements*.lock anew from pyproject.toml"
+	@echo "make run     start frontend, decision and quota on loopback"
+	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make protos  generate the gRPC code from protos/*.proto"
+	@echo "make lock    write requirements.lock and requirements-dev.lock anew from pyproject.toml"
 
 run: $(VENV)/.run
 	@exec $(BIN)/mtpolicyctl run
@@ -23,28 +25,26 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 protos: $(VENV)/.dev
-	$(BIN)/python -m grpc_tools.protoc -I. \
-	    --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	    --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. protos/decision.proto protos/quota.proto
+	$(BIN)/python -m tests.support.protos .
 
 lock: $(VENV)/.dev
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	    --strip-extras --allow-unsafe --all-build-deps --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	    --strip-extras --allow-unsafe --all-build-deps --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The package itself is built by the locked hatchling: nothing is fetched without a hash.
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "installing into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	@echo "installing what the tests need into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@

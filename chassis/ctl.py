@@ -1,4 +1,4 @@
-"""`mtpolicyctl`, the admin's command. The services add their own commands (entry points `mtpolicyd.commands`)."""
+"""`mtpolicyctl`, the admin's command. Services add their own commands: entry points `mtpolicyd.commands`."""
 
 import asyncio
 from collections.abc import Mapping

@@ -4,8 +4,8 @@ A loop that hangs therefore answers neither; a thread would hide that.
 """
 
 import asyncio
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web

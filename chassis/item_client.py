@@ -48,7 +48,7 @@ class Unanswered(StrEnum):
 class _Message(Protocol):
     id: int
 
-    def ByteSize(self) -> int: ...  # noqa: N802 - protobuf's name
+    def ByteSize(self) -> int: ...
 
 
 Item = TypeVar("Item", bound=_Message)
@@ -112,9 +112,14 @@ class ItemClient(Generic[Item, Reply]):
         self._announced = False
         self._heard_at = self._loop.time()
 
-        self._up = metrics.gauge("stream_up", "1 while the peer answers, 0 in an outage.", ("peer",)).labels(peer)
+        self._up = metrics.gauge("stream_up", "1 while the peer answers, 0 in an outage.", ("peer",)).labels(
+            peer
+        )
         messages = metrics.counter(
-            "stream_messages_total", "gRPC messages to and from the peer.", peer=[peer], direction=["sent", "received"]
+            "stream_messages_total",
+            "gRPC messages to and from the peer.",
+            peer=[peer],
+            direction=["sent", "received"],
         )
         items = metrics.counter(
             "stream_items_total", "Items in those messages.", peer=[peer], direction=["sent", "received"]
@@ -124,7 +129,9 @@ class ItemClient(Generic[Item, Reply]):
         self._sent_items = items.labels(peer, "sent")
         self._received_items = items.labels(peer, "received")
         self._unanswered = children(
-            metrics.counter("stream_unanswered_total", "Items that came back without a reply.", cause=list(Unanswered)),
+            metrics.counter(
+                "stream_unanswered_total", "Items that came back without a reply.", cause=list(Unanswered)
+            ),
             list(Unanswered),
         )
 

@@ -91,7 +91,9 @@ class Launcher:
         deadline = time.monotonic() + READY_SECONDS
         waiting = list(SERVICES)
         while waiting and time.monotonic() < deadline:
-            waiting = [name for name in waiting if not await _is_healthy(self._settings[name].metrics_endpoint)]
+            waiting = [
+                name for name in waiting if not await _is_healthy(self._settings[name].metrics_endpoint)
+            ]
             await asyncio.sleep(0.05 if waiting else 0)
         if waiting:
             _say(f"not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}; see the lines above")

@@ -59,7 +59,8 @@ class Logger(structlog.BoundLoggerBase):
 
     def _log(self, level: Level, event: str, values: dict[str, object]) -> None:
         if level <= self.threshold:
-            self._proxy_to_logger(level.name.lower(), event, level=level.name.lower(), **values)
+            # WriteLogger has one method for all levels that it knows, and `notice` is none of them.
+            self._proxy_to_logger("msg", event, level=level.name.lower(), **values)
 
 
 def open_log(*, service: str, debug: int, log_format: str) -> Logger:

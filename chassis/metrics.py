@@ -20,7 +20,7 @@ class Metrics:
     """Makes the metrics of one service; names get the prefix `mtpolicyd_`."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         info = self.gauge("build_info", "The running version, always 1.", ("version", "python_version"))
         info.labels(version("univention-mtpolicyd"), platform.python_version()).set(1)

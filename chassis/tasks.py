@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
-async def background(coroutine: Coroutine[None, None, None], *, died: Callable[[str], None]) -> AsyncIterator[None]:
+async def background(
+    coroutine: Coroutine[None, None, None], *, died: Callable[[str], None]
+) -> AsyncIterator[None]:
     """Run it until left, then cancel it. Args: died is told if it ends by itself, which is a bug."""
 
     def ended(task: asyncio.Task[None]) -> None:

@@ -20,7 +20,9 @@ async def start(settings: Settings, runtime: Runtime) -> None:
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
     data = find_country_data(settings, log)
     export_country_data(data, metrics)
-    lookups = metrics.counter("geoip_lookups_total", "Looked-up client addresses by result.", result=list(Kind))
+    lookups = metrics.counter(
+        "geoip_lookups_total", "Looked-up client addresses by result.", result=list(Kind)
+    )
     policy = make_policy(settings, Origins(data, lookups))
 
     channel = open_channel(settings.quota_target)

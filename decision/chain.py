@@ -64,12 +64,15 @@ class Chain:
 
     def look(self, event: MailEvent, *, exempt: bool) -> Opinion:
         """The first phase."""
-        return self._opinion(((rule.name, mode, rule.look(event)) for rule, mode in self._looking), exempt=exempt)
+        return self._opinion(
+            ((rule.name, mode, rule.look(event)) for rule, mode in self._looking), exempt=exempt
+        )
 
     def judge(self, states: Sequence[LimitState], *, exempt: bool) -> Opinion:
         """The second phase. Args: states in the order of `limiting`."""
         judged = (
-            (rule.name, mode, rule.judge(state)) for (rule, mode), state in zip(self.limiting, states, strict=True)
+            (rule.name, mode, rule.judge(state))
+            for (rule, mode), state in zip(self.limiting, states, strict=True)
         )
         return self._opinion(judged, exempt=exempt)
 

@@ -5,8 +5,8 @@ Read are MaxMind's and DB-IP's Country and City files (through geoip2) and flat 
 """
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
 from importlib.resources import as_file, files
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ def _geoip2_lookup(ask: Callable[..., object]) -> Callable[[Address], str]:
             model = ask(address)
         except geoip2.errors.AddressNotFoundError:
             return ""
-        return model.country.iso_code or ""  # type: ignore[attr-defined,no-any-return]
+        return model.country.iso_code or ""  # type: ignore[attr-defined]
 
     return lookup
 

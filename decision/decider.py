@@ -61,14 +61,16 @@ class Decider:
         rules = [rule.name for rule in policy.chain.rules]
         self._decisions = metrics.counter(
             "decisions_total",
-            "Decisions on mail with a login. With mode observe or exempt the mail passed, though a rule objected.",
+            "Decisions on mail with a login. In mode observe or exempt it passed though a rule objected.",
             action=[verb.lower() for verb in Verb],
             reason=[NO_REASON, *rules],
             mode=["enforce", "observe", "exempt"],
         )
         self._passed = self._decisions.labels("dunno", NO_REASON, "enforce")
         failures = metrics.counter(
-            "undecided_total", "Requests without a verdict, by cause.", cause=[failure.reason for failure in FAILURES]
+            "undecided_total",
+            "Requests without a verdict, by cause.",
+            cause=[failure.reason for failure in FAILURES],
         )
         self._failures = {failure: failures.labels(failure.reason) for failure in FAILURES}
 

@@ -9,7 +9,7 @@ _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 
 def new_decision_id() -> str:
     """50 random bits: among a million kept ids a new one is taken with odds of one in 10^9. No secret."""
-    bits = getrandbits(50)  # noqa: S311 - an id, not a key
+    bits = getrandbits(50)
     pairs = _PAIRS
     return (
         pairs[bits & 1023]

@@ -21,7 +21,7 @@ _STAGES = {
 _UNITS = {"recipients": pb.UNIT_RECIPIENTS, "messages": pb.UNIT_MESSAGES}
 
 
-class QuotaUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake
+class QuotaUnavailable(Exception):
     """Nothing was charged, or nobody knows; `overloaded`: because too much was waiting."""
 
     def __init__(self, reason: str, *, overloaded: bool = False) -> None:
@@ -66,7 +66,9 @@ class QuotaClient:
             elif reply.outcome in _ANSWERS:
                 done(
                     [
-                        LimitState(state.maximum, state.used, state.refused, state.resets_unix_ms, state.would_refuse)
+                        LimitState(
+                            state.maximum, state.used, state.refused, state.resets_unix_ms, state.would_refuse
+                        )
                         for state in reply.limits
                     ]
                 )
@@ -125,7 +127,7 @@ def limit_message(rule: LimitingRule, mode: Mode, *, exempt: bool) -> pb.Limit:
     limit: Limit = rule.limit
     return pb.Limit(
         name=rule.name,
-        unit=_UNITS[limit.count],
+        unit=_UNITS[limit.unit],
         calendar_day=pb.CalendarDay(time_zone=limit.time_zone),
         maximum=limit.maximum,
         mode=pb.MODE_ENFORCE if mode is Mode.ENFORCE and not exempt else pb.MODE_OBSERVE,

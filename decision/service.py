@@ -42,7 +42,9 @@ class DecisionService(DecisionServicer):
 
     async def Decide(self, request: pb.Question, context: Any) -> pb.Answer:
         answer: asyncio.Future[pb.Answer] = asyncio.get_running_loop().create_future()
-        self._answer(request, _now_unix_ms(), lambda value: None if answer.done() else answer.set_result(value))
+        self._answer(
+            request, _now_unix_ms(), lambda value: None if answer.done() else answer.set_result(value)
+        )
         return await answer
 
     async def DecideStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]

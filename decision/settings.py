@@ -77,9 +77,9 @@ class Settings(ServiceSettings):
         BeforeValidator(_parse_countries),
         Allowed("comma-separated ISO 3166-1 codes of two letters, at least one"),
     ] = Field(frozenset({"DE"}), description="countries that a user may send from")
-    threshold: Annotated[int, Field(ge=1, le=MAX_THRESHOLD), Allowed(f"a whole number, 1 to {MAX_THRESHOLD}")] = Field(
-        1000, description="what a user may send in one calendar day"
-    )
+    threshold: Annotated[
+        int, Field(ge=1, le=MAX_THRESHOLD), Allowed(f"a whole number, 1 to {MAX_THRESHOLD}")
+    ] = Field(1000, description="what a user may send in one calendar day")
     count: Annotated[Literal["recipients", "messages"], Allowed("recipients or messages")] = Field(
         "recipients", description="what the threshold counts"
     )
@@ -87,9 +87,14 @@ class Settings(ServiceSettings):
         str, AfterValidator(_parse_time_zone), Allowed("an IANA name such as Europe/Berlin, or empty")
     ] = Field("", description="whose midnight begins a day; empty: the host's time zone")
     rules: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_parse_rules), Allowed(f"comma-separated, of {', '.join(RULE_NAMES)}")
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_parse_rules),
+        Allowed(f"comma-separated, of {', '.join(RULE_NAMES)}"),
     ] = Field(RULE_NAMES, description="the rules that are asked, in this order")
-    country_mode: RuleMode = Field(Mode.ENFORCE, description="enforce; observe: log and count, but let pass; off")
+    country_mode: RuleMode = Field(
+        Mode.ENFORCE, description="enforce; observe: log and count, but let pass; off"
+    )
     country_unknown: Annotated[Literal["allow", "reject"], Allowed("allow or reject")] = Field(
         "allow", description="what becomes of a public address that the country data does not know"
     )
@@ -102,8 +107,10 @@ class Settings(ServiceSettings):
     ] = Field(frozenset(), description="logins that are counted but never refused")
     exempt_networks: Networks = Field((), description="client networks that are counted but never refused")
     allowed_networks: Networks = Field((), description="client networks that pass the country rule")
-    geoip_database: Annotated[Path | None, BeforeValidator(lambda value: value or None), Allowed("a path, or empty")] = (
-        Field(None, description="country data (.mmdb: Country, City or flat country_code); empty: the built-in data")
+    geoip_database: Annotated[
+        Path | None, BeforeValidator(lambda value: value or None), Allowed("a path, or empty")
+    ] = Field(
+        None, description="country data (.mmdb: Country, City or flat country_code); empty: the built-in data"
     )
     decision_listen: Endpoint = Field(
         Address("127.0.0.1", 12346), description="where decision listens for the frontend"

@@ -59,7 +59,7 @@ class Objection(NamedTuple):
 class Limit(NamedTuple):
     """What a limiting rule asks quota to check and charge, in the calendar day of `time_zone`."""
 
-    count: str  # "recipients" or "messages"
+    unit: str  # "recipients" or "messages"
     maximum: int
     time_zone: str
 

@@ -24,4 +24,6 @@ async def start(settings: Settings, runtime: Runtime) -> None:
     asker = DecisionAsker(decision, on_failure=Verb(settings.on_failure.upper()), metrics=metrics)
     server = PolicyServer(asker, most=settings.max_connections, log=log, metrics=metrics)
     socket = Path(settings.socket.path) if settings.socket else None
-    await stack.enter_async_context(server.listening(settings.hosts, settings.port, socket, settings.socket_mode))
+    await stack.enter_async_context(
+        server.listening(settings.hosts, settings.port, socket, settings.socket_mode)
+    )

@@ -15,7 +15,9 @@ from frontend.policy_wire import DUNNO, PolicyRequest, Verb, serialise
 from protos import decision_pb2 as pb
 
 DECISION_SECONDS = 3.0
-FAILURE_TEXT = "4.3.0 Policy service is not available, please try again later"  # RFC 3463: other mail system status
+FAILURE_TEXT = (
+    "4.3.0 Policy service is not available, please try again later"  # RFC 3463: other mail system status
+)
 
 STATES = ("CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", "ETRN", "BDAT")
 _OTHER_STATE = "other"
@@ -53,13 +55,17 @@ _FAILURES = {
 class DecisionAsker:
     """Asks decision. Args: on_failure: what mail with a login hears when there is no verdict."""
 
-    def __init__(self, decision: ItemClient[pb.Question, pb.Answer], *, on_failure: Verb, metrics: Metrics) -> None:
+    def __init__(
+        self, decision: ItemClient[pb.Question, pb.Answer], *, on_failure: Verb, metrics: Metrics
+    ) -> None:
         self._decision = decision
         self._failure_reply = DUNNO if on_failure is Verb.DUNNO else serialise(on_failure, FAILURE_TEXT)
         requests = metrics.counter("requests_total", "Policy requests.", state=[*STATES, _OTHER_STATE])
         self._requests = {state.encode(): requests.labels(state) for state in STATES}
         self._other_requests = requests.labels(_OTHER_STATE)
-        self._without_login = metrics.counter("requests_without_login_total", "Requests answered DUNNO at once.")
+        self._without_login = metrics.counter(
+            "requests_without_login_total", "Requests answered DUNNO at once."
+        )
         replies = metrics.counter("replies_total", "Replies to requests with a login.", verb=list(Verb))
         self._replies = {verb: replies.labels(verb) for verb in Verb}
         failures = metrics.counter(
@@ -86,7 +92,9 @@ class DecisionAsker:
             resend=bool(request[b"instance"]) or state not in _STAGES,
         )
 
-    def _answered(self, answer: Callable[[bytes], None], started: float, reply: pb.Answer | Unanswered) -> None:
+    def _answered(
+        self, answer: Callable[[bytes], None], started: float, reply: pb.Answer | Unanswered
+    ) -> None:
         self._seconds.observe(time.perf_counter() - started)
         answer(self._reply(reply))
 
@@ -111,18 +119,17 @@ class DecisionAsker:
 
 def question_of(request: PolicyRequest) -> pb.Question:
     """The request as decision is asked; whoever sends it sets the id."""
-    get = request.attributes.get
     return pb.Question(
         expires_unix_ms=round((time.time() + DECISION_SECONDS) * 1000),
-        stage=_STAGES.get(get(b"protocol_state", b""), pb.STAGE_OTHER),
+        stage=_STAGES.get(request[b"protocol_state"], pb.STAGE_OTHER),
         login=request.login,
-        client_address=get(b"client_address"),
-        instance=get(b"instance"),
-        recipient=get(b"recipient"),
+        client_address=request[b"client_address"],
+        instance=request[b"instance"],
+        recipient=request[b"recipient"],
         recipient_count=request.recipient_count,
-        sender=get(b"sender"),
-        queue_id=get(b"queue_id"),
-        policy_context=get(b"policy_context"),
+        sender=request[b"sender"],
+        queue_id=request[b"queue_id"],
+        policy_context=request[b"policy_context"],
     )
 
 

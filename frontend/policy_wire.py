@@ -146,7 +146,7 @@ class Verb(StrEnum):
 
 
 DUNNO = b"action=DUNNO\n\n"
-_UNPRINTABLE = {code: "?" for code in range(0x20)} | {0x7F: "?"}
+_UNPRINTABLE = dict.fromkeys(range(32), "?") | {0x7F: "?"}
 
 
 def serialise(verb: Verb, text: str = "") -> bytes:

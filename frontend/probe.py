@@ -17,12 +17,14 @@ TIMEOUT_SECONDS = 10.0
 MAX_REPLY_BYTES = 4096
 
 
-def test(
+def probe(
     user: Annotated[str, typer.Option(help="The login, sasl_username; empty: mail without a login.")],
     ip: Annotated[str, typer.Option(help="The client's address.")] = "127.0.0.1",
     recipient: Annotated[str, typer.Option(help="The recipient.")] = "recipient@example.com",
     sender: Annotated[str, typer.Option(help="MAIL FROM.")] = "",
-    state: Annotated[str, typer.Option(help="RCPT, DATA, END-OF-MESSAGE or another protocol_state.")] = "RCPT",
+    state: Annotated[
+        str, typer.Option(help="RCPT, DATA, END-OF-MESSAGE or another protocol_state.")
+    ] = "RCPT",
     count: Annotated[int, typer.Option(help="recipient_count, for DATA and END-OF-MESSAGE.")] = 0,
     instance: Annotated[str, typer.Option(help="The message; default: a new one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,

@@ -29,9 +29,12 @@ class PolicyServer:
         self._most = most
         self._log = log
         self._connections: set[PolicyConnection] = set()
+        self._empty = asyncio.Event()
         self._open = metrics.gauge("connections_open", "Connections from Postfix that are open.")
         self._total = metrics.counter("connections_total", "Connections from Postfix.")
-        self._too_many = metrics.counter("connections_refused_total", "Connections closed because of the bound.")
+        self._too_many = metrics.counter(
+            "connections_refused_total", "Connections closed because of the bound."
+        )
         errors = metrics.counter(
             "protocol_errors_total", "Connections closed because of their bytes.", kind=list(WireErrorKind)
         )
@@ -51,6 +54,8 @@ class PolicyServer:
         """See frontend.connection.Connections."""
         self._connections.discard(connection)
         self._open.set(len(self._connections))
+        if not self._connections:
+            self._empty.set()
 
     def refused(self, connection: PolicyConnection, error: WireError) -> None:
         """See frontend.connection.Connections."""
@@ -58,7 +63,9 @@ class PolicyServer:
         self._log.warning("protocol_error", kind=error.kind, client=connection.peer)
 
     @asynccontextmanager
-    async def listening(self, hosts: Sequence[str], port: int, socket: Path | None, mode: int) -> AsyncIterator[None]:
+    async def listening(
+        self, hosts: Sequence[str], port: int, socket: Path | None, mode: int
+    ) -> AsyncIterator[None]:
         """Accept until left; then take no more, answer what is out, and close.
 
         Raises:
@@ -72,7 +79,9 @@ class PolicyServer:
                 servers.append(await loop.create_server(self._connection, hosts, port, backlog=BACKLOG))
             except OSError as error:
                 where = ", ".join(hosts)
-                raise StartError(f"cannot listen on {where} port {port}: {error.strerror or error}") from error
+                raise StartError(
+                    f"cannot listen on {where} port {port}: {error.strerror or error}"
+                ) from error
             if socket is not None:
                 try:
                     socket.unlink(missing_ok=True)
@@ -102,10 +111,12 @@ class PolicyServer:
     async def _drain(self) -> None:
         for connection in list(self._connections):
             connection.close_when_idle()
-        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._connections and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-        if self._connections:
+        if not self._connections:
+            return
+        self._empty.clear()
+        try:
+            await asyncio.wait_for(self._empty.wait(), DRAIN_SECONDS)
+        except TimeoutError:
             self._log.warning("connections_cut", count=len(self._connections))
 
 
@@ -115,7 +126,8 @@ def raise_descriptor_limit(most_connections: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise StartError(
-            f"MTPOLICYD_MAX_CONNECTIONS={most_connections} needs {wanted} open files, the system allows {hard}"
+            f"MTPOLICYD_MAX_CONNECTIONS={most_connections} needs {wanted} open files,"
+            f" the system allows {hard}"
         )
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,6 +1,5 @@
 """The settings of the frontend: where Postfix asks, and what it hears when nobody can be asked."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -31,22 +30,23 @@ class Settings(ServiceSettings):
         "", description=f"where Postfix reaches the frontend; empty: {LOCALHOST}"
     )
     port: Port = Field(12345, description="TCP port for Postfix")
-    socket: Annotated[Address | None, NoDecode, BeforeValidator(_parse_socket), Allowed("an absolute path, or empty")] = Field(
-        None, description="a UNIX socket for Postfix, beside the port; empty: none"
-    )
+    socket: Annotated[
+        Address | None, NoDecode, BeforeValidator(_parse_socket), Allowed("an absolute path, or empty")
+    ] = Field(None, description="a UNIX socket for Postfix, beside the port; empty: none")
     socket_mode: Annotated[
         int, BeforeValidator(_parse_mode), Allowed("octal digits such as 0660"), ShownDefault("0660")
-    ] = Field(
-        0o660, description="access rights of the UNIX socket"
-    )
+    ] = Field(0o660, description="access rights of the UNIX socket")
     max_connections: Annotated[int, Field(ge=1, le=100_000), Allowed("a whole number, 1 to 100000")] = Field(
         5000, description="connections from Postfix; one more is closed at once"
     )
     on_failure: Annotated[Literal["dunno", "defer"], Allowed("dunno or defer")] = Field(
         "dunno",
-        description="what mail with a login hears while decision or quota cannot be asked: dunno (it passes, unchecked) or defer",
+        description="what mail with a login hears while decision or quota cannot be asked: "
+        "dunno (it passes, unchecked) or defer",
     )
-    decision_target: Endpoint = Field(Address(LOCALHOST, 12346), description="where the frontend reaches decision")
+    decision_target: Endpoint = Field(
+        Address(LOCALHOST, 12346), description="where the frontend reaches decision"
+    )
     frontend_metrics: Endpoint = Field(
         Address(LOCALHOST, 9101), description="where the frontend answers /metrics and /healthz"
     )

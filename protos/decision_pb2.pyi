@@ -87,6 +87,7 @@ class _Failure:
 class _FailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FAILURE_NONE: _Failure.ValueType  # 0
+    """there is a verdict"""
     FAILURE_QUOTA_UNAVAILABLE: _Failure.ValueType  # 1
     """quota did not answer in time or cannot charge"""
     FAILURE_EXPIRED: _Failure.ValueType  # 2
@@ -100,6 +101,7 @@ class Failure(_Failure, metaclass=_FailureEnumTypeWrapper):
     """Why there is no verdict. The frontend then does what its failure action says."""
 
 FAILURE_NONE: Failure.ValueType  # 0
+"""there is a verdict"""
 FAILURE_QUOTA_UNAVAILABLE: Failure.ValueType  # 1
 """quota did not answer in time or cannot charge"""
 FAILURE_EXPIRED: Failure.ValueType  # 2
@@ -112,11 +114,15 @@ Global___Failure: _TypeAlias = Failure  # noqa: Y015
 
 @_typing.final
 class Questions(_message.Message):
+    """What one message of the frontend carries."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Question]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Question]:
+        """none: a greeting"""
+
     def __init__(
         self,
         *,
@@ -132,11 +138,15 @@ Global___Questions: _TypeAlias = Questions  # noqa: Y015
 
 @_typing.final
 class Answers(_message.Message):
+    """What one message of decision carries."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]:
+        """none: the answer to a greeting"""
+
     def __init__(
         self,
         *,
@@ -174,6 +184,7 @@ class Question(_message.Message):
     expires_unix_ms: _builtins.int
     """wall clock; after it nobody waits for the answer, and nothing is charged"""
     stage: Global___Stage.ValueType
+    """of the SMTP dialogue"""
     login: _builtins.bytes
     """sasl_username as typed; empty: mail without a login"""
     client_address: _builtins.bytes
@@ -189,6 +200,7 @@ class Question(_message.Message):
     queue_id: _builtins.bytes
     """empty until the first recipient is accepted"""
     policy_context: _builtins.bytes
+    """of the check_policy_service that asks (Postfix >= 3.1); may be empty"""
     def __init__(
         self,
         *,
@@ -214,6 +226,8 @@ Global___Question: _TypeAlias = Question  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):
+    """A verdict, or the reason why there is none."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
@@ -224,11 +238,13 @@ class Answer(_message.Message):
     id: _builtins.int
     """the question's"""
     verb: Global___Verb.ValueType
+    """unspecified with a failure"""
     text: _builtins.str
     """for the SMTP reply, printable ASCII, begins with the enhanced status code; empty with DUNNO"""
     decision_id: _builtins.str
     """stands in `text` and in the log"""
     failure: Global___Failure.ValueType
+    """FAILURE_NONE: the verdict stands"""
     def __init__(
         self,
         *,

@@ -37,7 +37,8 @@ class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stage.ValueType
     STAGE_END_OF_MESSAGE: _Stage.ValueType  # 3
     """raises the message to recipient_count"""
 
-class Stage(_Stage, metaclass=_StageEnumTypeWrapper): ...
+class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+    """The stage of the SMTP dialogue that a charge belongs to."""
 
 STAGE_OTHER: Stage.ValueType  # 0
 """never charges"""
@@ -64,7 +65,8 @@ class _UnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Unit.ValueType],
     UNIT_DISTINCT: _Unit.ValueType  # 3
     """distinct values of Limit.element; answered UNIMPLEMENTED for now"""
 
-class Unit(_Unit, metaclass=_UnitEnumTypeWrapper): ...
+class Unit(_Unit, metaclass=_UnitEnumTypeWrapper):
+    """What a limit counts."""
 
 UNIT_UNSPECIFIED: Unit.ValueType  # 0
 """invalid"""
@@ -89,7 +91,8 @@ class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mode.ValueType],
     MODE_OBSERVE: _Mode.ValueType  # 2
     """charges on past the maximum and says would_refuse"""
 
-class Mode(_Mode, metaclass=_ModeEnumTypeWrapper): ...
+class Mode(_Mode, metaclass=_ModeEnumTypeWrapper):
+    """What a limit, or a rule, does when it objects."""
 
 MODE_UNSPECIFIED: Mode.ValueType  # 0
 """invalid"""
@@ -106,6 +109,7 @@ class _Outcome:
 class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    """never sent"""
     OUTCOME_CHARGED: _Outcome.ValueType  # 1
     """durable against the death of the process before this is sent"""
     OUTCOME_REPEATED: _Outcome.ValueType  # 2
@@ -115,9 +119,11 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     OUTCOME_UNAVAILABLE: _Outcome.ValueType  # 4
     """nothing is charged; `error` says why"""
 
-class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+    """What became of a charge."""
 
 OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+"""never sent"""
 OUTCOME_CHARGED: Outcome.ValueType  # 1
 """durable against the death of the process before this is sent"""
 OUTCOME_REPEATED: Outcome.ValueType  # 2
@@ -130,16 +136,20 @@ Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):
-    """Charges and refusals share one space of ids."""
+    """What one message to quota carries; without items it is a greeting. Charges and refusals share one space of ids."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CHARGES_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]: ...
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
+        """to be checked and charged"""
+
     @_builtins.property
-    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Refusal]: ...
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Refusal]:
+        """to be remembered"""
+
     def __init__(
         self,
         *,
@@ -156,14 +166,20 @@ Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
 class Results(_message.Message):
+    """What one message of quota carries; without items it answers a greeting."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CHARGES_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChargeResult]: ...
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChargeResult]:
+        """answers to charges"""
+
     @_builtins.property
-    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusalResult]: ...
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusalResult]:
+        """answers to refusals"""
+
     def __init__(
         self,
         *,
@@ -208,6 +224,7 @@ class Rolling(_message.Message):
 
     SECONDS_FIELD_NUMBER: _builtins.int
     seconds: _builtins.int
+    """at least 1"""
     def __init__(
         self,
         *,
@@ -237,15 +254,21 @@ class Limit(_message.Message):
     name: _builtins.str
     """unique within the charge, 1 to 64 bytes"""
     unit: Global___Unit.ValueType
+    """what it counts"""
     element: _builtins.bytes
     """UNIT_DISTINCT: the value that is counted"""
     maximum: _builtins.int
     """units in one period; 1 to 10^9"""
     mode: Global___Mode.ValueType
+    """what happens over the maximum"""
     @_builtins.property
-    def calendar_day(self) -> Global___CalendarDay: ...
+    def calendar_day(self) -> Global___CalendarDay:
+        """the day of the message's first charge"""
+
     @_builtins.property
-    def rolling(self) -> Global___Rolling: ...
+    def rolling(self) -> Global___Rolling:
+        """the time before the charge"""
+
     def __init__(
         self,
         *,
@@ -294,9 +317,11 @@ class Charge(_message.Message):
     recipient: _builtins.bytes
     """STAGE_RCPT: byte-exact"""
     stage: Global___Stage.ValueType
+    """what is charged"""
     recipient_count: _builtins.int
     """STAGE_DATA, STAGE_END_OF_MESSAGE: below 1 is 1, above 10^9 is refused"""
     decision_id: _builtins.str
+    """stands in the SMTP text and in decision's log"""
     expires_unix_ms: _builtins.int
     """wall clock; after it the charge is dropped, uncharged"""
     @_builtins.property
@@ -336,6 +361,7 @@ class Error(_message.Message):
     code: _builtins.int
     """INVALID_ARGUMENT 3, DEADLINE_EXCEEDED 4, RESOURCE_EXHAUSTED 8, UNIMPLEMENTED 12, INTERNAL 13, UNAVAILABLE 14"""
     message: _builtins.str
+    """for a log"""
     def __init__(
         self,
         *,
@@ -365,6 +391,7 @@ class LimitState(_message.Message):
     FIRST_REFUSAL_FIELD_NUMBER: _builtins.int
     CROSSED_80_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """the limit's"""
     maximum: _builtins.int
     """in force; later an override may differ from what was asked"""
     used: _builtins.int
@@ -401,6 +428,8 @@ Global___LimitState: _TypeAlias = LimitState  # noqa: Y015
 
 @_typing.final
 class ChargeResult(_message.Message):
+    """The answer to a charge."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
@@ -409,7 +438,9 @@ class ChargeResult(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     id: _builtins.int
+    """the charge's"""
     outcome: Global___Outcome.ValueType
+    """one of the four"""
     units: _builtins.int
     """charged now on the first limit"""
     @_builtins.property
@@ -417,7 +448,9 @@ class ChargeResult(_message.Message):
         """in the order of the request; empty with OUTCOME_UNAVAILABLE"""
 
     @_builtins.property
-    def error(self) -> Global___Error: ...
+    def error(self) -> Global___Error:
+        """with OUTCOME_UNAVAILABLE"""
+
     def __init__(
         self,
         *,
@@ -450,7 +483,9 @@ class Refusal(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     DAY_FIELD_NUMBER: _builtins.int
     id: _builtins.int
+    """the sender's, as of a charge"""
     account: _builtins.bytes
+    """the normalised login, whole"""
     rule: _builtins.str
     """its name, 1 to 64 bytes"""
     country: _builtins.str
@@ -458,6 +493,7 @@ class Refusal(_message.Message):
     address: _builtins.bytes
     """the client's"""
     decision_id: _builtins.str
+    """stands in the SMTP text and in decision's log"""
     mode: Global___Mode.ValueType
     """MODE_OBSERVE: it was not refused, but would have been"""
     @_builtins.property
@@ -486,11 +522,14 @@ Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 
 @_typing.final
 class RefusalResult(_message.Message):
+    """The answer to a refusal."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     id: _builtins.int
+    """the refusal's"""
     @_builtins.property
     def error(self) -> Global___Error:
         """absent: recorded"""

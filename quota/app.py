@@ -1,7 +1,7 @@
 """The composition root of quota: the one module that knows all the others."""
 
-from chassis.grpc_server import grpc_server
 from chassis.errors import StartError
+from chassis.grpc_server import grpc_server
 from chassis.service import Runtime
 from protos.quota_pb2_grpc import add_QuotaServicer_to_server
 from quota.service import QuotaService

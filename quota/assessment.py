@@ -62,7 +62,8 @@ def assess(
     elif any(costs):
         outcome = Outcome.CHARGED
         after = tuple(
-            Counter(counter.used + cost, counter.refused) for cost, counter in zip(costs, counters, strict=True)
+            Counter(counter.used + cost, counter.refused)
+            for cost, counter in zip(costs, counters, strict=True)
         )
     else:
         outcome = Outcome.REPEATED

@@ -58,7 +58,9 @@ class QuotaService(QuotaServicer):
         charges = metrics.counter("charges_total", "Charges by what became of them.", outcome=names)
         self._charges = {name: charges.labels(name) for name in names}
         self._units = metrics.counter("charge_units_total", "Units charged, of each charge's first limit.")
-        self._refusals = metrics.counter("refusals_recorded_total", "Refusals that cost no charge, as decision sent them.")
+        self._refusals = metrics.counter(
+            "refusals_recorded_total", "Refusals that cost no charge, as decision sent them."
+        )
 
     async def Charge(self, request: pb.Charge, context: Any) -> pb.ChargeResult:
         return await self._ask(request)  # type: ignore[no-any-return]
@@ -92,7 +94,9 @@ class QuotaService(QuotaServicer):
         if items:
             self._writer.submit(items, partial(self._deliver, accepted, stream))
 
-    def _deliver(self, messages: Sequence[Any], stream: ItemStream[Any, Any], results: Sequence[Result]) -> None:
+    def _deliver(
+        self, messages: Sequence[Any], stream: ItemStream[Any, Any], results: Sequence[Result]
+    ) -> None:
         for message, result in zip(messages, results, strict=True):
             stream.reply(self._result(message, result))
 

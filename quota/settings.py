@@ -37,7 +37,9 @@ class Settings(ServiceSettings):
         description="where the counts are kept, made if it is missing; "
         f"without root `~/.local/state/{SYSTEM_STATE.name}`",
     )
-    quota_listen: Endpoint = Field(Address("127.0.0.1", 12347), description="where quota listens for decision")
+    quota_listen: Endpoint = Field(
+        Address("127.0.0.1", 12347), description="where quota listens for decision"
+    )
     quota_metrics: Endpoint = Field(
         Address("127.0.0.1", 9103), description="where quota answers /metrics and /healthz"
     )

@@ -76,9 +76,13 @@ class Writer:
         self._transactions = metrics.counter("store_transactions_total", "Transactions that were committed.")
         errors = metrics.counter("store_errors_total", "Transactions that failed.", op=["apply", "expire"])
         self._errors = {op: errors.labels(op) for op in ("apply", "expire")}
-        seconds = metrics.histogram("store_operation_seconds", "Duration of a transaction.", op=["apply", "expire"])
+        seconds = metrics.histogram(
+            "store_operation_seconds", "Duration of a transaction.", op=["apply", "expire"]
+        )
         self._seconds = {op: seconds.labels(op) for op in ("apply", "expire")}
-        self._expired = metrics.counter("items_expired_total", "Charges that came, or waited, past their deadline.")
+        self._expired = metrics.counter(
+            "items_expired_total", "Charges that came, or waited, past their deadline."
+        )
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 

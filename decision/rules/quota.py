@@ -22,5 +22,5 @@ class QuotaRule:
         if not state.would_refuse:
             return None
         reset = datetime.fromtimestamp(state.resets_unix_ms / 1000, self._zone)
-        text = f"Daily limit of {state.maximum} {self.limit.count} reached, it ends {reset:%Y-%m-%d %H:%M %Z}"
+        text = f"Daily limit of {state.maximum} {self.limit.unit} reached, it ends {reset:%Y-%m-%d %H:%M %Z}"
         return Objection(self._verb, self._status, text)

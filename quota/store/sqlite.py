@@ -47,8 +47,9 @@ _PUT_COUNTER = (
 _PUT_REFUSAL = (
     "INSERT INTO refusal (day, account, rule, enforced, count, first_ms, last_ms,"
     " last_country, last_address, last_decision_id) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET count = count + 1, last_ms = excluded.last_ms, last_country = excluded.last_country,"
-    " last_address = excluded.last_address, last_decision_id = excluded.last_decision_id"
+    " ON CONFLICT DO UPDATE SET count = count + 1, last_ms = excluded.last_ms,"
+    " last_country = excluded.last_country, last_address = excluded.last_address,"
+    " last_decision_id = excluded.last_decision_id"
 )
 _DUE = "SELECT message FROM ledger WHERE expires <= ? LIMIT ?"
 _FORGET_MESSAGE = "DELETE FROM ledger WHERE message = ?"
@@ -93,7 +94,7 @@ class SqliteStore:
     def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | None]:
         with self._transaction():
             batch = _Batch(self, now_unix_ms)
-            results = [batch.charge(item) if isinstance(item, Charge) else batch.record(item) for item in items]
+            results = [batch.do(item) for item in items]
             batch.write()
         return results
 
@@ -154,7 +155,9 @@ class SqliteStore:
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
-            raise StoreError(f"the store has schema {version}, this version knows {len(_MIGRATIONS)}: is it older?")
+            raise StoreError(
+                f"the store has schema {version}, this version knows {len(_MIGRATIONS)}: is it older?"
+            )
         for number, name in enumerate(_MIGRATIONS[version:], version + 1):
             script = files("quota.store").joinpath(name).read_text()
             self._db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
@@ -190,7 +193,14 @@ class _Batch:
         self._new_recipients: dict[tuple[bytes, bytes], None] = {}
         self._refusals: list[tuple[object, ...]] = []
 
-    def charge(self, charge: Charge) -> ChargeResult:
+    def do(self, item: Charge | Refusal) -> ChargeResult | None:
+        """Do one item; see Store.apply."""
+        if isinstance(item, Charge):
+            return self._charge(item)
+        self._record(item)
+        return None
+
+    def _charge(self, charge: Charge) -> ChargeResult:
         account = self._store.account_id(charge.account, charge.login)
         key = _message_key(charge) if charge.instance else b""
         message = self._message(key) if key else None
@@ -201,7 +211,9 @@ class _Batch:
         assessment = assess(
             charge,
             charged=message.recipients if message else 0,
-            recipient_known=message is not None and recipient != _OWN_ROW and self._has_recipient(key, recipient),
+            recipient_known=message is not None
+            and recipient != _OWN_ROW
+            and self._has_recipient(key, recipient),
             counters=counters,
             resets_unix_ms=end_of_day(day, charge.time_zone),
         )
@@ -221,7 +233,7 @@ class _Batch:
                     self._refuse(day, account, limit.name, True, "", b"", charge.decision_id)
         return ChargeResult(assessment.outcome, assessment.units, assessment.limits)
 
-    def record(self, refusal: Refusal) -> None:
+    def _record(self, refusal: Refusal) -> None:
         account = self._store.account_id(refusal.account, refusal.account)
         self._refuse(
             self._day(refusal.time_zone),
@@ -266,7 +278,14 @@ class _Batch:
         self._changed_messages.add(key)
 
     def _refuse(
-        self, day: int, account: int, rule: str, enforced: bool, country: str, address: bytes, decision_id: str
+        self,
+        day: int,
+        account: int,
+        rule: str,
+        enforced: bool,
+        country: str,
+        address: bytes,
+        decision_id: str,
     ) -> None:
         self._refusals.append(
             (day, account, rule, enforced, self._now_ms, self._now_ms, country, address, decision_id)

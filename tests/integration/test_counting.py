@@ -107,7 +107,9 @@ def test_without_an_instance_nothing_is_taken_for_a_repeat(policy: PolicyClient)
 def test_more_than_a_billion_recipients_are_refused(policy: PolicyClient) -> None:
     """An absurd count is refused, costs nothing and breaks nothing, however many digits it has."""
     for count in (str(10**9 + 1), "9" * 30, "9" * 5000):
-        answer = policy.ask(sasl_username="billion", protocol_state="DATA", recipient="", recipient_count=count)
+        answer = policy.ask(
+            sasl_username="billion", protocol_state="DATA", recipient="", recipient_count=count
+        )
         assert answer.startswith("DEFER")
     assert used(policy, "billion") == 0
 

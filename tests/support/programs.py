@@ -18,9 +18,9 @@ def require_program(name: str, *, packages: str) -> str:
     With MTPOLICYD_TEST_REQUIRE_ALL=1 the test fails instead.
     """
     path = shutil.which(name, path=SEARCH_PATH)
-    if path is not None:
-        return path
-    unmet(f"{name} is missing: apt-get install {packages}")
+    if path is None:
+        unmet(f"{name} is missing: apt-get install {packages}")
+    return path
 
 
 def require_root() -> None:

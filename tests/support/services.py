@@ -43,7 +43,7 @@ class Services:
         settings: MTPOLICYD_* without the prefix, e.g. {"THRESHOLD": "10"}.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] = {}) -> None:  # noqa: B006 - never changed
+    def __init__(self, directory: Path, settings: Mapping[str, str] = {}) -> None:
         self.directory = directory
         self.port = free_port()
         self.metrics_ports = {name: free_port() for name in SERVICES}
@@ -58,7 +58,10 @@ class Services:
             "MTPOLICYD_DECISION_TARGET": f"127.0.0.1:{decision}",
             "MTPOLICYD_QUOTA_LISTEN": f"127.0.0.1:{quota}",
             "MTPOLICYD_QUOTA_TARGET": f"127.0.0.1:{quota}",
-            **{f"MTPOLICYD_{name.upper()}_METRICS": f"127.0.0.1:{port}" for name, port in self.metrics_ports.items()},
+            **{
+                f"MTPOLICYD_{name.upper()}_METRICS": f"127.0.0.1:{port}"
+                for name, port in self.metrics_ports.items()
+            },
             **{f"MTPOLICYD_{name}": value for name, value in settings.items()},
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -1,0 +1,33 @@
+"""Every store runs the tests of this folder: a new store is one more `param` here."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from quota.store.interface import Store
+from quota.store.sqlite import SqliteStore
+
+Opener = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens the same store again each time: calling it twice is a restart."""
+    opened: list[Store] = []
+
+    def open_again() -> Store:
+        if opened:
+            opened[-1].close()
+        opened.append(SqliteStore(tmp_path / "quota.sqlite3"))
+        return opened[-1]
+
+    yield open_again
+    if opened:
+        opened[-1].close()
+
+
+@pytest.fixture
+def store(open_store: Opener) -> Store:
+    """A new, empty store."""
+    return open_store()

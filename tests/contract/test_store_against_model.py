@@ -1,0 +1,118 @@
+"""A store against a model that is too simple to be wrong: any order of charges, repeats, stages, restarts."""
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quota.domain import Charge, Limit, Outcome, Stage, Unit
+from quota.periods import day_of
+from tests.contract.conftest import Opener
+from tests.support.charges import HOUR, NOON, charge
+
+ABSURD = 10**9 + 1
+LIMITS = [
+    (Limit("quota", Unit.RECIPIENTS, 4, enforce=True),),
+    (Limit("quota", Unit.MESSAGES, 2, enforce=True),),
+    (Limit("quota", Unit.RECIPIENTS, 3, enforce=False),),
+    (Limit("a", Unit.RECIPIENTS, 5, enforce=True), Limit("b", Unit.MESSAGES, 2, enforce=True)),
+    (Limit("a", Unit.RECIPIENTS, 2, enforce=False), Limit("b", Unit.MESSAGES, 3, enforce=True)),
+]
+
+_runs = count()
+
+Counters = dict[tuple[bytes, str, Unit, int], int]
+
+
+@dataclass
+class Message:
+    """What a message has been charged."""
+
+    day: int
+    recipients: set[bytes] = field(default_factory=set)
+    charged: int = 0
+
+
+@dataclass
+class Model:
+    """The rules of counting, written down once more without any store."""
+
+    messages: dict[tuple[bytes, bytes], Message] = field(default_factory=dict)
+    used: Counters = field(default_factory=dict)
+    refused: Counters = field(default_factory=dict)
+
+    def ask(self, item: Charge, now: int) -> tuple[Outcome, list[tuple[int, int]]]:
+        """(outcome, (used, refused) of each limit)."""
+        today = day_of(now, item.time_zone)
+        known = self.messages.get((item.account, item.instance)) if item.instance else None
+        message = known or Message(today)
+        new = 0
+        if item.stage is Stage.RCPT and item.recipient not in message.recipients:
+            new = 1
+        if item.stage in (Stage.DATA, Stage.END_OF_MESSAGE):
+            new = max(message.charged, min(item.recipient_count, 10**9), 1) - message.charged
+        absurd = item.stage in (Stage.DATA, Stage.END_OF_MESSAGE) and item.recipient_count > 10**9
+        keys = [(item.account, limit.name, limit.unit, message.day) for limit in item.limits]
+        costs = [
+            new if limit.unit is Unit.RECIPIENTS else int(message.charged == 0 and new > 0)
+            for limit in item.limits
+        ]
+        over = [
+            absurd or (cost > 0 and self.used.get(key, 0) + cost > limit.maximum)
+            for limit, key, cost in zip(item.limits, keys, costs, strict=True)
+        ]
+        if absurd or any(limit.enforce for limit, is_over in zip(item.limits, over, strict=True) if is_over):
+            outcome = Outcome.REFUSED
+            for limit, key, cost, is_over in zip(item.limits, keys, costs, over, strict=True):
+                if limit.enforce and is_over:
+                    self.refused[key] = self.refused.get(key, 0) + cost
+        elif any(costs):
+            outcome = Outcome.CHARGED
+            for key, cost in zip(keys, costs, strict=True):
+                self.used[key] = self.used.get(key, 0) + cost
+            message.charged += new
+            if item.stage is Stage.RCPT:
+                message.recipients.add(item.recipient)
+            if item.instance:
+                self.messages[item.account, item.instance] = message
+        else:
+            outcome = Outcome.REPEATED
+        return outcome, [(self.used.get(key, 0), self.refused.get(key, 0)) for key in keys]
+
+
+charges = st.builds(
+    charge,
+    account=st.sampled_from([b"alice", b"bob"]),
+    instance=st.sampled_from([b"", b"i1", b"i2"]),
+    recipient=st.sampled_from([b"x", b"y", b"z"]),
+    stage=st.sampled_from(Stage),
+    recipient_count=st.sampled_from([-1, 0, 1, 2, 3, 5, ABSURD]),
+    limits=st.sampled_from(LIMITS),
+)
+# A batch of charges, so many hours later, perhaps after a restart.
+steps = st.tuples(st.lists(charges, min_size=1, max_size=6), st.integers(0, 5), st.booleans())
+
+
+@given(st.lists(steps, min_size=1, max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_store_does_what_the_model_does(
+    open_store: Opener, history: list[tuple[list[Charge], int, bool]]
+) -> None:
+    """Outcome, used and refused agree after every charge."""
+    # One file serves all examples: a name of its own keeps each example's accounts apart.
+    run = b"%d " % next(_runs)
+    model, store, now = Model(), open_store(), NOON
+    for batch, hours, restart in history:
+        now += hours * HOUR
+        if restart:
+            store = open_store()
+        items = [item._replace(account=run + item.account) for item in batch]
+        expected = [model.ask(item, now) for item in items]
+        results = store.apply(items, now)
+
+        assert [
+            (result.outcome, [(limit.used, limit.refused) for limit in result.limits])
+            for result in results
+            if result is not None
+        ] == expected

@@ -1,0 +1,219 @@
+"""What Postfix hears when a service is away, and that the books balance afterwards."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.policy import AMERICAN, PolicyClient, new_instance
+from tests.support.services import SERVICES, Services, running
+
+DEADLINE_SECONDS = 3.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Services]:
+    """Services that a test may kill; mail with a login is deferred on failure."""
+    with running(tmp_path, ON_FAILURE="defer", THRESHOLD="1000000") as services:
+        yield services
+
+
+def ask(services: Services, **attributes: str) -> tuple[str, float]:
+    """The answer on a new connection, and the seconds that it took."""
+    started = time.monotonic()
+    with PolicyClient(services.port) as client:
+        return client.ask(**attributes), time.monotonic() - started
+
+
+class Sender(threading.Thread):
+    """A client that sends mail after mail, each again until it passes, as a mail server's queue does."""
+
+    def __init__(self, port: int, user: str, stop: threading.Event) -> None:
+        super().__init__()
+        self.port = port
+        self.user = user
+        self.stop = stop
+        self.accepted = 0
+        self.problems: list[str] = []
+
+    def run(self) -> None:
+        client: PolicyClient | None = None
+        while not self.stop.is_set():
+            instance = new_instance()
+            # The last mail is finished even when the test is over: its fate must be known.
+            while True:
+                try:
+                    client = client or PolicyClient(self.port)
+                    answer = client.ask(sasl_username=self.user, instance=instance)
+                except (OSError, EOFError):
+                    if client is not None:
+                        client.close()
+                    client = None
+                    time.sleep(0.05)
+                    continue
+                if answer == "DUNNO":
+                    self.accepted += 1
+                    break
+                if not answer.startswith("DEFER 4.3.0"):
+                    self.problems.append(answer)
+                    break
+                time.sleep(0.02)
+        if client is not None:
+            client.close()
+
+
+def charged(services: Services) -> dict[str, int]:
+    """What the store holds, by account."""
+    with closing(sqlite3.connect(services.directory / "state" / "quota.sqlite3")) as db:
+        rows = db.execute(
+            "SELECT a.name, sum(c.used) FROM counter c JOIN account a ON a.id = c.account GROUP BY 1"
+        )
+        return {name.decode(): used for name, used in rows}
+
+
+def test_after_kill_9_of_each_service_accepted_is_charged(own: Services) -> None:
+    """Killed in turn under load: what was accepted was charged once, and nothing else was."""
+    stop = threading.Event()
+    senders = [Sender(own.port, f"user{number % 5}", stop) for number in range(20)]
+    for sender in senders:
+        sender.start()
+    try:
+        for name in (*SERVICES, *SERVICES):
+            time.sleep(0.3)
+            own.kill(name)
+            time.sleep(0.1)
+            own.start(name)
+    finally:
+        own.wait_connected()
+        stop.set()
+        for sender in senders:
+            sender.join(30)
+    accepted: dict[str, int] = {}
+    for sender in senders:
+        accepted[sender.user] = accepted.get(sender.user, 0) + sender.accepted
+
+    assert [problem for sender in senders for problem in sender.problems] == []
+    assert sum(accepted.values()) > 100
+    assert charged(own) == accepted
+
+
+def test_without_quota_foreign_mail_is_still_refused(own: Services) -> None:
+    """The country rule does not need quota; mail from home hears the failure action."""
+    own.kill("quota")
+
+    assert ask(own, client_address=AMERICAN)[0].startswith("REJECT 5.7.1")
+    assert ask(own)[0].startswith("DEFER 4.3.0")
+    assert ask(own, sasl_username="")[0] == "DUNNO"
+
+
+def test_without_decision_mail_without_a_login_passes_at_once(own: Services) -> None:
+    """Whatever happens behind the frontend, inbound mail neither waits nor is refused."""
+    own.kill("decision")
+    answer, seconds = ask(own, sasl_username="", client_address=AMERICAN)
+
+    assert answer == "DUNNO"
+    assert seconds < 0.5
+    assert ask(own)[0].startswith("DEFER 4.3.0")
+
+
+def test_the_failure_action_is_dunno_by_default(tmp_path: Path) -> None:
+    """Mail with a login passes unchecked while decision is away, and that is counted."""
+    with running(tmp_path) as services:
+        services.kill("decision")
+
+        assert ask(services)[0] == "DUNNO"
+        assert services.metric("frontend", "mtpolicyd_failure_actions_total") == 1
+
+
+@pytest.mark.parametrize("name", ["decision", "quota"])
+def test_a_stopped_service_costs_no_more_than_the_deadline(own: Services, name: str) -> None:
+    """SIGSTOP: the answer comes in time, later ones at once; after SIGCONT all is normal again."""
+    own.signal(name, signal.SIGSTOP)
+    first, seconds = ask(own)
+    inbound, inbound_seconds = ask(own, sasl_username="")
+    own.signal(name, signal.SIGCONT)
+    time.sleep(0.5)
+
+    assert first.startswith("DEFER 4.3.0")
+    assert seconds < DEADLINE_SECONDS + 0.1
+    assert (inbound, inbound_seconds < 0.5) == ("DUNNO", True)
+    assert ask(own)[0] == "DUNNO"
+
+
+def test_an_old_outage_is_answered_at_once_and_ends_by_itself(own: Services) -> None:
+    """After five seconds nobody waits; when decision is back, mail is checked again; two log lines."""
+    own.kill("decision")
+    deadline = time.monotonic() + 15
+    seconds = 9.0
+    while seconds > 0.1 and time.monotonic() < deadline:
+        answer, seconds = ask(own)
+        assert answer.startswith("DEFER 4.3.0")
+    at_once = seconds
+    own.start("decision")
+    own.wait_connected()
+
+    assert at_once < 0.1
+    assert ask(own)[0] == "DUNNO"
+    assert own.log("frontend").count("event=peer_down") == 1
+    assert own.log("frontend").count("event=peer_up") == 1
+
+
+def test_a_request_that_waits_is_answered_when_decision_comes_back(own: Services) -> None:
+    """A restart shorter than the deadline costs nobody a failure."""
+    own.kill("decision")
+    with PolicyClient(own.port) as client:
+        answers: list[str] = []
+        waiting = threading.Thread(target=lambda: answers.append(client.ask()))
+        waiting.start()
+        own.start("decision")
+        waiting.join(10)
+
+    assert answers == ["DUNNO"]
+
+
+def test_a_second_quota_on_the_same_state_stops_with_a_clear_line(own: Services) -> None:
+    """The counts have one writer."""
+    other = {
+        "MTPOLICYD_QUOTA_LISTEN": "unix:/nonexistent/q",
+        "MTPOLICYD_QUOTA_METRICS": f"unix:{own.directory}/m",
+    }
+    second = subprocess.run(
+        [sys.executable, "-m", "quota"],
+        env=own.environment | other,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert second.returncode == 1
+    assert f"the state directory {own.directory}/state is in use by another quota" in second.stdout
+    assert ask(own)[0] == "DUNNO"
+
+
+def test_sigterm_ends_each_service_with_exit_code_0(own: Services) -> None:
+    """In any order, and quickly."""
+    for name in SERVICES:
+        started = time.monotonic()
+        own.signal(name, signal.SIGTERM)
+        assert own.processes[name].returncode == 0
+        assert time.monotonic() - started < 6
+
+
+def test_services_may_start_in_any_order(tmp_path: Path) -> None:
+    """The frontend first, quota last: once they stand, mail is checked."""
+    services = Services(tmp_path, {"THRESHOLD": "1"})
+    try:
+        for name in reversed(SERVICES):
+            services.start(name)
+        services.wait_connected()
+
+        assert [ask(services, instance=new_instance())[0][:5] for _ in range(2)] == ["DUNNO", "DEFER"]
+    finally:
+        services.stop()

@@ -1,0 +1,62 @@
+"""The documents say what the code does."""
+
+import re
+
+from chassis.ctl import settings_table
+from chassis.settings import declarations, registered
+from tests.support.protos import ROOT
+
+
+def test_the_settings_table_in_the_readme_is_current() -> None:
+    """It is the output of `mtpolicyctl settings`."""
+    readme = (ROOT / "README.md").read_text()
+
+    assert "\n".join(settings_table()) in readme
+
+
+def test_every_setting_that_a_document_names_exists() -> None:
+    """No document speaks of a setting that was renamed."""
+    names = {item.name for item in declarations(registered().values())}
+    documents = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *ROOT.glob("docs/**/*.md"),
+    ]
+    spoken = {
+        name for document in documents for name in re.findall(r"MTPOLICYD_[A-Z_]+[A-Z]", document.read_text())
+    }
+
+    assert {name for name in spoken - names if not name.startswith("MTPOLICYD_TEST_")} == set()
+
+
+def test_lock_files_name_no_registry() -> None:
+    """Whoever installs chooses where from; the hashes say what."""
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text()
+        assert "--hash=sha256:" in text
+        assert not re.search(r"index-url|find-links|https?://|file:", text)
+
+
+def test_every_package_of_the_tests_has_an_init_file() -> None:
+    """A folder `tests/unit/frontend` without one would hide the real `frontend`."""
+    folders = {path.parent for path in ROOT.glob("tests/**/*.py")}
+
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_every_module_has_a_unit_test_of_its_name() -> None:
+    """Except what only joins others, which the integration tests run."""
+    joins = {"__init__", "__main__", "app", "interface", "errors"}
+    modules = [
+        path.relative_to(ROOT)
+        for package in ("chassis", "frontend", "decision", "quota")
+        for path in ROOT.glob(f"{package}/**/*.py")
+        if path.stem not in joins
+    ]
+
+    assert [
+        str(module)
+        for module in modules
+        if not (ROOT / "tests/unit" / module.with_name(f"test_{module.name}")).exists()
+    ] == []

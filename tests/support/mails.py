@@ -1,0 +1,176 @@
+"""What decision works with, made for tests: mails, country data, and a quota that answers as told."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from decision.addresses import Address
+from decision.country_data import CountryData
+from decision.decider import Failure, Verdict
+from decision.origins import Kind, Origins
+from decision.quota_client import Charged, QuotaClient, QuotaUnavailable
+from decision.verdict import LimitState, MailEvent, Objection, Stage
+from protos import quota_pb2 as pb
+from tests.support.observed import Observed
+from tests.support.policy import AMERICAN, GERMAN
+
+COUNTRIES = {
+    GERMAN: "DE",
+    AMERICAN: "US",
+    "2001:4860:4860::8888": "US",
+    "2a00:1450::1": "DE",
+}
+# Addresses that belong to no country.
+NON_GLOBAL = [
+    ("10.0.0.1", Kind.PRIVATE),
+    ("172.31.255.255", Kind.PRIVATE),
+    ("192.168.1.1", Kind.PRIVATE),
+    ("fd00::1", Kind.PRIVATE),
+    ("fc00::1", Kind.PRIVATE),
+    ("::ffff:10.0.0.1", Kind.PRIVATE),
+    ("2002:a00:1::", Kind.PRIVATE),
+    ("64:ff9b::192.168.0.1", Kind.PRIVATE),
+    ("127.0.0.1", Kind.LOOPBACK),
+    ("127.255.0.1", Kind.LOOPBACK),
+    ("::1", Kind.LOOPBACK),
+    ("::ffff:127.0.0.1", Kind.LOOPBACK),
+    ("169.254.1.1", Kind.LINK_LOCAL),
+    ("fe80::1", Kind.LINK_LOCAL),
+    ("fe80::1%eth0", Kind.LINK_LOCAL),
+    ("100.64.0.0", Kind.CGNAT),
+    ("100.127.255.255", Kind.CGNAT),
+    ("::ffff:100.64.0.1", Kind.CGNAT),
+    ("0.0.0.0", Kind.OTHER_NON_GLOBAL),
+    ("192.0.2.1", Kind.OTHER_NON_GLOBAL),
+    ("198.18.0.1", Kind.OTHER_NON_GLOBAL),
+    ("203.0.113.1", Kind.OTHER_NON_GLOBAL),
+    ("224.0.0.1", Kind.OTHER_NON_GLOBAL),
+    ("240.0.0.1", Kind.OTHER_NON_GLOBAL),
+    ("255.255.255.255", Kind.OTHER_NON_GLOBAL),
+    ("::", Kind.OTHER_NON_GLOBAL),
+    ("2001:db8::1", Kind.OTHER_NON_GLOBAL),
+    ("ff02::1", Kind.OTHER_NON_GLOBAL),
+    # Site-local, RFC 3879: deprecated, but never routed on the Internet.
+    ("fec0::1", Kind.OTHER_NON_GLOBAL),
+    ("unknown", Kind.UNPARSABLE),
+    ("", Kind.UNPARSABLE),
+]
+
+
+def mail(
+    *,
+    login: bytes = b"Alice",
+    account: bytes = b"alice",
+    stage: Stage = Stage.RCPT,
+    client_address: bytes = GERMAN.encode(),
+    instance: bytes = b"i1",
+    recipient_count: int = 0,
+) -> MailEvent:
+    """A RCPT request of alice from Germany."""
+    return MailEvent(
+        stage=stage,
+        login=login,
+        account=account,
+        client_address=client_address,
+        instance=instance,
+        recipient=b"bob@example.net",
+        recipient_count=recipient_count,
+        sender=b"alice@example.org",
+        queue_id=b"4XyZ",
+        policy_context=b"submission",
+    )
+
+
+def country_data(
+    countries: dict[str, str] = COUNTRIES, *, asked: list[Address] | None = None
+) -> CountryData:
+    """Data that knows these addresses. Args: asked collects every look-up."""
+    known = {ip_address(address): country for address, country in countries.items()}
+
+    def lookup(address: Address) -> str:
+        if asked is not None:
+            asked.append(address)
+        return known.get(address, "")
+
+    return CountryData(Path("/nowhere.mmdb"), False, 0, lookup)
+
+
+def broken_data(error: Exception) -> CountryData:
+    """Data whose every look-up fails."""
+
+    def lookup(_: Address) -> str:
+        raise error
+
+    return CountryData(Path("/nowhere.mmdb"), False, 0, lookup)
+
+
+def origins(seen: Observed, data: CountryData | None) -> Origins:
+    """Origins with the counter that decision gives them."""
+    return Origins(data, seen.metrics.counter("geoip_lookups_total", "Look-ups.", result=list(Kind)))
+
+
+@dataclass(frozen=True)
+class AskedCharge:
+    """One call of QuotaClient.charge."""
+
+    event: MailEvent
+    limits: tuple[pb.Limit, ...]
+    decision_id: str
+    expires_unix_ms: int
+    timeout: float
+
+
+@dataclass(frozen=True)
+class AskedRecord:
+    """One call of QuotaClient.record."""
+
+    event: MailEvent
+    rule: str
+    objection: Objection
+    enforced: bool
+    decision_id: str
+    time_zone: str
+
+
+class FakeQuota(QuotaClient):
+    """Answers each charge with `answer`, or keeps silent while that is None."""
+
+    def __init__(self, answer: Sequence[LimitState] | QuotaUnavailable | None = None) -> None:
+        self.answer = answer
+        self.charges: list[AskedCharge] = []
+        self.records: list[AskedRecord] = []
+        self.open: list[Charged] = []
+
+    def charge(
+        self,
+        event: MailEvent,
+        limits: Iterable[pb.Limit],
+        *,
+        decision_id: str,
+        expires_unix_ms: int,
+        timeout: float,
+        done: Charged,
+    ) -> None:
+        self.charges.append(AskedCharge(event, tuple(limits), decision_id, expires_unix_ms, timeout))
+        if self.answer is None:
+            self.open.append(done)
+        else:
+            done(self.answer)
+
+    def record(
+        self,
+        event: MailEvent,
+        rule: str,
+        objection: Objection,
+        *,
+        enforced: bool,
+        decision_id: str,
+        time_zone: str,
+        timeout: float,
+    ) -> None:
+        self.records.append(AskedRecord(event, rule, objection, enforced, decision_id, time_zone))
+
+
+Outcome = Verdict | Failure
+Decided = Callable[[Outcome], None]

@@ -1,0 +1,28 @@
+"""Generates the gRPC code: `python -m tests.support.protos DIRECTORY` writes DIRECTORY/protos/*_pb2*."""
+
+import shutil
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).parents[2]
+PROTOS = ("protos/decision.proto", "protos/quota.proto")
+
+
+def generate(directory: Path) -> None:
+    """Generate messages, services and their types. Raises RuntimeError if protoc refuses a file."""
+    plugins = [
+        f"--plugin=protoc-gen-{name}={shutil.which(f'protoc-gen-{name}', path=str(Path(sys.executable).parent))}"
+        for name in ("mypy", "mypy_grpc")
+    ]
+    outputs = [f"--{kind}_out={directory}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    # From the root, so that the generated imports read `from protos import ...`.
+    well_known = files("grpc_tools").joinpath("_proto")
+    if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *plugins, *outputs, *PROTOS]) != 0:
+        raise RuntimeError("protoc failed")
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]))
