@@ -55,14 +55,15 @@ class QuotaServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Charge(self, request, context):
-        """One item of either kind, for tools and tests. Its gRPC status is OK whenever there is a result.
+        """One charge, for tools and tests. Its gRPC status is OK whenever there is a result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Record(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One refusal, likewise.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

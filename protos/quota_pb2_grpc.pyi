@@ -35,8 +35,9 @@ class QuotaStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QuotaAsyncStub: ...
     Charge: _grpc.UnaryUnaryMultiCallable[_quota_pb2.Charge, _quota_pb2.ChargeResult]
-    """One item of either kind, for tools and tests. Its gRPC status is OK whenever there is a result."""
+    """One charge, for tools and tests. Its gRPC status is OK whenever there is a result."""
     Record: _grpc.UnaryUnaryMultiCallable[_quota_pb2.Refusal, _quota_pb2.RefusalResult]
+    """One refusal, likewise."""
     ChargeStream: _grpc.StreamStreamMultiCallable[_quota_pb2.Batch, _quota_pb2.Results]
     """The same in batches, on one stream that lives as long as the caller. Results come by id, in any
     order and any grouping; none waits for another. A message without items is answered by one
@@ -47,8 +48,9 @@ class QuotaStub:
 class QuotaAsyncStub(QuotaStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Charge: _aio.UnaryUnaryMultiCallable[_quota_pb2.Charge, _quota_pb2.ChargeResult]  # type: ignore[assignment]
-    """One item of either kind, for tools and tests. Its gRPC status is OK whenever there is a result."""
+    """One charge, for tools and tests. Its gRPC status is OK whenever there is a result."""
     Record: _aio.UnaryUnaryMultiCallable[_quota_pb2.Refusal, _quota_pb2.RefusalResult]  # type: ignore[assignment]
+    """One refusal, likewise."""
     ChargeStream: _aio.StreamStreamMultiCallable[_quota_pb2.Batch, _quota_pb2.Results]  # type: ignore[assignment]
     """The same in batches, on one stream that lives as long as the caller. Results come by id, in any
     order and any grouping; none waits for another. A message without items is answered by one
@@ -62,14 +64,15 @@ class QuotaServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_pb2.Charge,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_pb2.ChargeResult, _abc.Awaitable[_quota_pb2.ChargeResult]]:
-        """One item of either kind, for tools and tests. Its gRPC status is OK whenever there is a result."""
+        """One charge, for tools and tests. Its gRPC status is OK whenever there is a result."""
 
     @_abc_1.abstractmethod
     def Record(
         self,
         request: _quota_pb2.Refusal,
         context: _ServicerContext,
-    ) -> _typing.Union[_quota_pb2.RefusalResult, _abc.Awaitable[_quota_pb2.RefusalResult]]: ...
+    ) -> _typing.Union[_quota_pb2.RefusalResult, _abc.Awaitable[_quota_pb2.RefusalResult]]:
+        """One refusal, likewise."""
 
     @_abc_1.abstractmethod
     def ChargeStream(

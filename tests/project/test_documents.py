@@ -35,7 +35,7 @@ def test_lock_files_name_no_registry() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         text = (ROOT / name).read_text()
         assert "--hash=sha256:" in text
-        assert not re.search(r"index-url|find-links|https?://|file:", text)
+        assert not re.search(r"index-url|find-links|https?://|file://", text)
 
 
 def test_every_package_of_the_tests_has_an_init_file() -> None:
