@@ -107,6 +107,7 @@ class ItemClient(Generic[Item, Reply]):
         self._gate_timer: asyncio.TimerHandle | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
 
+        self._ended = False
         # An outage, None while the peer is heard. It starts as one that nobody needs to hear of.
         self._down_since: float | None = self._loop.time()
         self._announced = False
@@ -151,7 +152,7 @@ class ItemClient(Generic[Item, Reply]):
             resend: asking twice does no harm, so the item may go out again after a break.
         """
         now = self._loop.time()
-        if self._down_since is not None and now - self._down_since > PATIENCE_SECONDS:
+        if self._ended or (self._down_since is not None and now - self._down_since > PATIENCE_SECONDS):
             self._give_back(done, Unanswered.DOWN)
             return
         size = item.ByteSize()
@@ -183,6 +184,7 @@ class ItemClient(Generic[Item, Reply]):
             for timer in (self._gate_timer, self._sweep_timer):
                 if timer is not None:
                     timer.cancel()
+            self._ended = True
             for item_id in list(self._waiting):
                 self._fail(item_id, Unanswered.DOWN)
 
@@ -268,15 +270,15 @@ class ItemClient(Generic[Item, Reply]):
     def _lost(self, reason: str) -> None:
         """The stream is gone: what may be asked twice waits for the next one, the rest comes back."""
         self._down(since=self._loop.time(), reason=reason)
+        sent = [
+            (item_id, waiting) for item_id, waiting in self._waiting.items() if waiting.sent_at is not None
+        ]
+        # All is in order before anybody hears of it: whoever hears may ask again at once.
+        self._pending.extendleft(reversed([item_id for item_id, waiting in sent if waiting.resend]))
         self._open_gate()
-        unsent = [item_id for item_id in self._pending if item_id in self._waiting]
-        for item_id, waiting in list(self._waiting.items()):
-            if waiting.sent_at is not None and not waiting.resend:
+        for item_id, waiting in sent:
+            if not waiting.resend:
                 self._fail(item_id, Unanswered.DOWN)
-        again = [item_id for item_id, waiting in self._waiting.items() if waiting.sent_at is not None]
-        self._pending = deque([*again, *(item_id for item_id in unsent if item_id not in set(again))])
-        if self._pending:
-            self._may_send.set()
 
     def _down(self, *, since: float, reason: str) -> None:
         if self._down_since is None:

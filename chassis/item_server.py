@@ -75,6 +75,7 @@ class ItemStream(Generic[Item, Reply]):
         self._greetings = 0
         self._to_write = asyncio.Event()
         self._room = asyncio.Event()
+        self._ending = False  # no further item comes
         self._reader: asyncio.Task[None] | None = None
         self._done = asyncio.Event()
 
@@ -88,17 +89,22 @@ class ItemStream(Generic[Item, Reply]):
             self._room.set()
 
     async def run(self) -> None:
+        """Read until the client or `drain` ends that; then answer what is open, for a moment at most."""
         writer = asyncio.create_task(self._write())
         self._reader = asyncio.create_task(self._read())
         try:
             await asyncio.wait([self._reader])
-            await self._finish()
+            self._ending = True
+            self._to_write.set()
+            await asyncio.wait([writer], timeout=DRAIN_SECONDS)
         finally:
             writer.cancel()
             self._reader.cancel()
             await asyncio.gather(writer, self._reader, return_exceptions=True)
             self._open.clear()
             self._done.set()
+        if not self._reader.cancelled() and (error := self._reader.exception()) is not None:
+            raise error  # a bug in `handle`: gRPC tells the client and the log
 
     async def drain(self) -> None:
         if self._reader is not None:
@@ -127,7 +133,7 @@ class ItemStream(Generic[Item, Reply]):
                 await self._room.wait()
 
     async def _write(self) -> None:
-        while True:
+        while self._open or self._outbox or self._greetings or not self._ending:
             await self._to_write.wait()
             self._to_write.clear()
             replies, self._outbox = self._outbox, []
@@ -135,16 +141,3 @@ class ItemStream(Generic[Item, Reply]):
                 self._greetings = 0
                 self._server.sent_messages.inc()
                 await self._context.write(self._server.pack(replies))
-
-    async def _finish(self) -> None:
-        """Answer what is open before the stream ends, if that does not take long."""
-        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._open and asyncio.get_running_loop().time() < deadline:
-            self._room.clear()
-            try:
-                await asyncio.wait_for(self._room.wait(), 0.1)
-            except TimeoutError:
-                continue
-        if self._outbox:
-            replies, self._outbox = self._outbox, []
-            await self._context.write(self._server.pack(replies))

@@ -57,11 +57,7 @@ class Launcher:
         pause = RESTART_FIRST_SECONDS
         while name not in self._stopping:
             started = time.monotonic()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", name, start_new_session=True, preexec_fn=_die_with_parent
-            )
-            self._processes[name] = process
-            code = await process.wait()
+            ending, code = await self._run_once(name)
             if name in self._stopping:
                 return
             if code == EXIT_SETTINGS:
@@ -70,9 +66,21 @@ class Launcher:
                 self._stop.set()
                 return
             pause = RESTART_FIRST_SECONDS if time.monotonic() - started > WELL_AFTER_SECONDS else pause
-            _say(f"{name} {_ending(code)}; it is started again in {pause:.1f} s")
+            _say(f"{name} {ending}; it is started again in {pause:.1f} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, RESTART_MOST_SECONDS)
+
+    async def _run_once(self, name: str) -> tuple[str, int | None]:
+        """How one process of a service ended, in words and as its exit code."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", name, start_new_session=True, preexec_fn=_die_with_parent
+            )
+        except OSError as error:  # the system may be short of processes or memory for a moment
+            return f"cannot be started ({error.strerror})", None
+        self._processes[name] = process
+        code = await process.wait()
+        return _ending(code), code
 
     async def _end(self, name: str) -> None:
         process = self._processes.get(name)

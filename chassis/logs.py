@@ -5,13 +5,16 @@ The levels are those of `MTPOLICYD_DEBUG`.
 """
 
 import sys
+import traceback
 from collections.abc import MutableMapping
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 MAX_VALUE_CHARACTERS = 256
+TRACE_FRAMES = 5
 
 
 class Level(IntEnum):
@@ -74,13 +77,23 @@ def open_log(*, service: str, debug: int, log_format: str) -> Logger:
         structlog.WriteLogger(sys.stdout),
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.format_exc_info,
+            describe_exception,
             printable_values,
             render,
         ],
         context={"service": service},
         threshold=Level(debug),
     )
+
+
+def describe_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put what was raised, and the innermost frames, in the place of `exc_info`: a line holds no trace."""
+    if event.pop("exc_info", False):
+        error = sys.exc_info()[1]
+        event["exception"] = f"{type(error).__name__}: {error}"
+        frames = traceback.extract_tb(error.__traceback__ if error else None)[-TRACE_FRAMES:]
+        event["trace"] = " > ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in frames)
+    return event
 
 
 def printable_values(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

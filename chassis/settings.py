@@ -74,7 +74,10 @@ class Address(NamedTuple):
             raise ValueError("neither host:port nor unix:path")
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
             raise ValueError("an IPv6 address stands in brackets: [::1]:12345")
-        return cls(host.strip("[]"), int(port))
+        host = host.strip("[]")
+        if not host:
+            raise ValueError("neither host:port nor unix:path")
+        return cls(host, int(port))
 
     def __str__(self) -> str:
         if self.path:
@@ -215,6 +218,8 @@ def _unknown_names(environ: Mapping[str, str], classes: Iterable[type[ServiceSet
     known = {PREFIX + field.upper() for cls in classes for field in cls.model_fields}
     for name in sorted(environ):
         if name.upper().startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see `mtpolicyctl settings` for all names"
+            # Without the prefix, which makes any two names look alike.
+            short = {other.removeprefix(PREFIX) for other in known}
+            near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), short, n=1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "see `mtpolicyctl settings` for all names"
             yield f"{name}={environ[name]!r} is not a setting; {hint}"

@@ -6,17 +6,18 @@ Read are MaxMind's and DB-IP's Country and City files (through geoip2) and flat 
 
 from collections.abc import Callable
 from importlib.resources import as_file, files
-from ipaddress import IPv4Address
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import geoip2.database
 import geoip2.errors
 import maxminddb
+from geoip2.models import City, Country
 
 from decision.addresses import Address
 
-CANARY = IPv4Address("192.0.2.1")
+SAMPLED_RECORDS = 1000
 BUILT_IN = "geo-whois-asn-country.mmdb"
 
 
@@ -40,22 +41,19 @@ class CountryData(NamedTuple):
 def open_country_data(path: Path, *, built_in: bool = False) -> CountryData:
     """Open a file with maxminddb's C extension. Raises CountryDataError."""
     try:
-        reader = geoip2.database.Reader(path, mode=maxminddb.MODE_MMAP_EXT)
-        metadata = reader.metadata()
-        kind = metadata.database_type
-        if "City" in kind:
-            lookup = _geoip2_lookup(reader.city)
-        elif "Country" in kind:
-            lookup = _geoip2_lookup(reader.country)
-        else:
-            reader.close()
+        with maxminddb.open_database(path, maxminddb.MODE_MMAP_EXT) as reader:
+            metadata = reader.metadata()
+            # A type's name promises little, and a file without countries would let everybody pass.
+            records = [record for _, record in islice(reader, SAMPLED_RECORDS)]
+        if any(_flat_code(record) for record in records):
             lookup = _flat_lookup(path)
-        data = CountryData(path, built_in, metadata.build_epoch, lookup)
-        # The first look-up of a file that holds no countries, or is cut off, fails here and not at night.
-        data.lookup(CANARY)
+        elif any(_nested_code(record) for record in records):
+            lookup = _geoip2_lookup(path, metadata.database_type)
+        else:
+            raise ValueError(f"its records ({metadata.database_type}) tell no country")
     except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
         raise CountryDataError(f"{path}: {error}") from error
-    return data
+    return CountryData(path, built_in, metadata.build_epoch, lookup)
 
 
 def open_built_in() -> CountryData:
@@ -64,13 +62,17 @@ def open_built_in() -> CountryData:
         return open_country_data(path, built_in=True)
 
 
-def _geoip2_lookup(ask: Callable[..., object]) -> Callable[[Address], str]:
+def _geoip2_lookup(path: Path, database_type: str) -> Callable[[Address], str]:
+    reader = geoip2.database.Reader(path, mode=maxminddb.MODE_MMAP_EXT)
+    ask: Callable[[Address], City | Country] = reader.city if "City" in database_type else reader.country
+
     def lookup(address: Address) -> str:
         try:
-            model = ask(address)
+            return ask(address).country.iso_code or ""
         except geoip2.errors.AddressNotFoundError:
             return ""
-        return model.country.iso_code or ""  # type: ignore[attr-defined]
+        except (TypeError, AttributeError) as error:  # how geoip2 meets a record of another shape
+            raise ValueError(f"a record without country.iso_code: {error}") from error
 
     return lookup
 
@@ -82,9 +84,20 @@ def _flat_lookup(path: Path) -> Callable[[Address], str]:
         record = reader.get(address)
         if record is None:
             return ""
-        code = record.get("country_code") if isinstance(record, dict) else None
-        if not isinstance(code, str):
+        code = _flat_code(record)
+        if not code:
             raise ValueError(f"a record without country_code: {str(record)[:80]}")
         return code
 
     return lookup
+
+
+def _flat_code(record: object) -> str:
+    code = record.get("country_code") if isinstance(record, dict) else None
+    return code if isinstance(code, str) else ""
+
+
+def _nested_code(record: object) -> str:
+    country = record.get("country") if isinstance(record, dict) else None
+    code = country.get("iso_code") if isinstance(country, dict) else None
+    return code if isinstance(code, str) else ""

@@ -98,40 +98,68 @@ class Decider:
         if not isinstance(answer, QuotaUnavailable):
             opinion = case.policy.chain.judge(answer, exempt=case.exempt)
             self._close(case._replace(noted=case.noted + opinion.noted), opinion.refusal, answer)
-            return
-        if case.exempt or not case.policy.enforces_limits:
+        elif case.exempt or not case.policy.enforces_limits:
             # Whoever quota could not have refused is not refused because quota is away.
             self._close(case, None, ())
-            return
-        failure = OVERLOADED if answer.overloaded else QUOTA_UNAVAILABLE
-        self._failures[failure].inc()
-        if self._log.enabled(Level.INFO):
-            self._log.info("undecided", id=case.decision_id, reason=answer, **_mail(case.event))
-        case.decided(failure)
+        else:
+            failure = OVERLOADED if answer.overloaded else QUOTA_UNAVAILABLE
+            self._failures[failure].inc()
+            self._tell("undecided", case, None, (), cause=answer)
+            case.decided(failure)
 
     def _close(self, case: _Case, refusal: Finding | None, states: Sequence[LimitState]) -> None:
-        if refusal is None and not case.noted:
-            self._passed.inc()
-            if self._log.enabled(Level.INFO):
-                self._log.info("decision", **self._line(case, None, states))
+        self._tell("decision", case, refusal, states)
+        if refusal is None:
+            if not case.noted:
+                self._passed.inc()
             case.decided(Verdict(Verb.DUNNO, "", case.decision_id))
-            return
+        else:
+            objection = refusal.objection
+            self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
+            text = f"{objection.status} {objection.text} (id {case.decision_id})"
+            case.decided(Verdict(objection.verb, text, case.decision_id))
+
+    def _tell(
+        self, event: str, case: _Case, refusal: Finding | None, states: Sequence[LimitState], **more: object
+    ) -> None:
+        """Write the one line of this case, and count what would have been refused."""
         mode = "exempt" if case.exempt else "observe"
         for finding in case.noted:
             self._decisions.labels("dunno", finding.rule, mode).inc()
-            self._log.warning("decision", **self._line(case, finding, states, mode=mode))
-        if refusal is None:
-            case.decided(Verdict(Verb.DUNNO, "", case.decision_id))
+        # An exempt sender is the admin's own wish; what observe mode lets pass is to be seen.
+        loud = refusal is not None or (case.noted and not case.exempt)
+        if not loud and not self._log.enabled(Level.INFO):
             return
-        objection = refusal.objection
-        self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
-        self._log.warning("decision", **self._line(case, refusal, states))
-        text = f"{objection.status} {objection.text} (id {case.decision_id})"
-        case.decided(Verdict(objection.verb, text, case.decision_id))
+        decisive = refusal or (case.noted[0] if case.noted else None)
+        mail = case.event
+        values: dict[str, object] = {
+            "id": case.decision_id,
+            "action": refusal.objection.verb if refusal else "none" if event == "undecided" else Verb.DUNNO,
+            "reason": decisive.rule if decisive else NO_REASON,
+            "mode": "enforce" if refusal or decisive is None else mode,
+            "stage": mail.stage.name,
+            "instance": mail.instance,
+            "queue_id": mail.queue_id,
+            "login": mail.login,
+            "sender": mail.sender,
+            "recipient": mail.recipient,
+            "recipient_count": mail.recipient_count,
+            "client": mail.client_address,
+            "country": case.policy.origins.peek(mail.client_address).country,
+            "context": mail.policy_context,
+        }
+        if case.noted:
+            values["would_refuse"] = ",".join(noted.rule for noted in case.noted)
+        if states:
+            values |= {"used": states[0].used, "limit": states[0].maximum, "refused": states[0].refused}
+        values |= more
+        values["ms"] = round((time.perf_counter() - case.started) * 1000, 3)
+        (self._log.warning if loud else self._log.info)(event, **values)
 
     def _record(self, case: _Case, look: Opinion) -> None:
         """Have quota remember what was, or would have been, refused without a charge."""
-        findings = [(finding, False) for finding in look.noted]
+        # An exempt sender would not have been refused either.
+        findings = [] if case.exempt else [(finding, False) for finding in look.noted]
         if look.refusal is not None:
             findings.append((look.refusal, True))
         for finding, enforced in findings:
@@ -144,34 +172,3 @@ class Decider:
                 time_zone=case.policy.time_zone,
                 timeout=QUOTA_SECONDS,
             )
-
-    def _line(
-        self, case: _Case, finding: Finding | None, states: Sequence[LimitState], *, mode: str = "enforce"
-    ) -> dict[str, object]:
-        event = case.event
-        passed = finding is None or mode != "enforce"
-        values: dict[str, object] = {
-            "id": case.decision_id,
-            "action": Verb.DUNNO if passed or finding is None else finding.objection.verb,
-            "reason": NO_REASON if finding is None else finding.rule,
-            "mode": mode,
-            **_mail(event),
-            "country": case.policy.origins.peek(event.client_address).country,
-        }
-        if states:
-            values |= {"used": states[0].used, "limit": states[0].maximum, "refused": states[0].refused}
-        return values | {"ms": round((time.perf_counter() - case.started) * 1000, 3)}
-
-
-def _mail(event: MailEvent) -> dict[str, object]:
-    return {
-        "stage": event.stage.name,
-        "instance": event.instance,
-        "queue_id": event.queue_id,
-        "login": event.login,
-        "sender": event.sender,
-        "recipient": event.recipient,
-        "recipient_count": event.recipient_count,
-        "client": event.client_address,
-        "context": event.policy_context,
-    }

@@ -18,6 +18,7 @@ PRIVATE = (
     IPv4Network("192.168.0.0/16"),
     IPv6Network("fc00::/7"),
 )
+SITE_LOCAL = IPv6Network("fec0::/10")  # RFC 3879: deprecated, and global to Python
 CGNAT = IPv4Network("100.64.0.0/10")  # RFC 6598
 CACHED_ADDRESSES = 16384
 
@@ -92,6 +93,6 @@ def _non_global_kind(address: Address) -> Kind | None:
         return Kind.CGNAT
     if any(address in network for network in PRIVATE):
         return Kind.PRIVATE
-    if not address.is_global or address.is_multicast:
+    if not address.is_global or address.is_multicast or address in SITE_LOCAL:
         return Kind.OTHER_NON_GLOBAL
     return None

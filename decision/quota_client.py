@@ -63,7 +63,7 @@ class QuotaClient:
         def answered(reply: pb.ChargeResult | Unanswered) -> None:
             if isinstance(reply, Unanswered):
                 done(QuotaUnavailable(reply, overloaded=reply is Unanswered.OVERLOAD))
-            elif reply.outcome in _ANSWERS:
+            elif reply.outcome in _ANSWERS and len(reply.limits) == len(charge.limits):
                 done(
                     [
                         LimitState(
@@ -73,7 +73,7 @@ class QuotaClient:
                     ]
                 )
             else:
-                done(QuotaUnavailable(reply.error.message))
+                done(QuotaUnavailable(reply.error.message or "an answer that does not fit"))
 
         charge = pb.Charge(
             account=event.account,

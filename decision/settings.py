@@ -65,6 +65,16 @@ def _parse_time_zone(value: object) -> object:
     return value
 
 
+def host_time_zone() -> str:
+    """The IANA name of the host's time zone; UTC where the host does not say, or contradicts itself."""
+    try:
+        name: str = get_localzone_name()
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "UTC"
+    return name
+
+
 RuleMode = Annotated[Mode, Allowed("enforce, observe or off")]
 
 
@@ -132,7 +142,7 @@ class Settings(ServiceSettings):
     @property
     def time_zone_name(self) -> str:
         """The IANA name in force."""
-        return self.timezone or get_localzone_name() or "UTC"
+        return self.timezone or host_time_zone()
 
     def banner(self) -> list[tuple[str, str]]:
         return [

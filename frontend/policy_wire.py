@@ -14,6 +14,7 @@ from enum import StrEnum
 MAX_REQUEST_BYTES = 64 * 1024  # with the newline of the last attribute, without the empty line
 MAX_ATTRIBUTES = 200
 MAX_TEXT_CHARACTERS = 300
+MAX_INT64 = 2**63 - 1
 REQUEST_TYPE = b"smtpd_access_policy"
 
 
@@ -59,8 +60,9 @@ class PolicyRequest:
         digits = self.attributes.get(b"recipient_count", b"")
         if not digits.isdigit():
             return 0
-        # A huge number is not worth converting (and int() refuses it beyond 4,300 digits).
-        return int(digits) if len(digits) < 19 else 2**63 - 1
+        digits = digits.lstrip(b"0")
+        # int() refuses more than 4,300 digits.
+        return min(int(digits or b"0"), MAX_INT64) if len(digits) < 20 else MAX_INT64
 
 
 class PolicyParser:

@@ -129,5 +129,5 @@ def raise_descriptor_limit(most_connections: int) -> None:
             f"MTPOLICYD_MAX_CONNECTIONS={most_connections} needs {wanted} open files,"
             f" the system allows {hard}"
         )
-    if soft < wanted:
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -56,7 +56,8 @@ def assess(
     if too_many or any(limit.enforce for limit, is_over in zip(charge.limits, over, strict=True) if is_over):
         outcome = Outcome.REFUSED
         after = tuple(
-            Counter(counter.used, counter.refused + cost) if is_over and limit.enforce else counter
+            # An absurd count may cost nothing more than what was charged, and is a refusal all the same.
+            Counter(counter.used, counter.refused + max(cost, 1)) if is_over and limit.enforce else counter
             for limit, cost, is_over, counter in zip(charge.limits, costs, over, counters, strict=True)
         )
     elif any(costs):
@@ -74,7 +75,7 @@ def assess(
         target if outcome is Outcome.CHARGED else charged,
         after,
         tuple(
-            _state(limit, before, now, is_over, resets_unix_ms)
+            _state(limit, before, now, is_over, outcome, resets_unix_ms)
             for limit, before, now, is_over in zip(charge.limits, counters, after, over, strict=True)
         ),
     )
@@ -94,12 +95,14 @@ def _cost(limit: Limit, charged: int, target: int) -> int:
     return 1 if charged == 0 and target > 0 else 0
 
 
-def _state(limit: Limit, before: Counter, after: Counter, is_over: bool, resets_unix_ms: int) -> LimitState:
+def _state(
+    limit: Limit, before: Counter, after: Counter, is_over: bool, outcome: Outcome, resets_unix_ms: int
+) -> LimitState:
     if limit.enforce:
         first = is_over and before.refused == 0
     else:
         # An observed limit is charged on past its maximum: whoever was over it before had his first then.
-        first = is_over and before.used <= limit.maximum
+        first = is_over and outcome is Outcome.CHARGED and before.used <= limit.maximum
     return LimitState(
         name=limit.name,
         maximum=limit.maximum,

@@ -22,9 +22,10 @@ def locked_state_dir(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StartError(f"cannot use the state directory {path}: {error.strerror}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(f"the state directory {path} is in use by another quota") from error
         yield path
-    except BlockingIOError as error:
-        raise StartError(f"the state directory {path} is in use by another quota") from error
     finally:
         os.close(lock)

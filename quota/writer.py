@@ -125,12 +125,15 @@ class Writer:
         if jobs:
             results = self._apply([item for job in jobs for item in job.items])
             self._loop.call_soon_threadsafe(_deliver, jobs, results)
-            self._housekeep(count)
+            if self._works:
+                self._housekeep(count)
         return job is not None
 
     def _apply(self, items: Sequence[Charge | Refusal]) -> list[Result]:
         """One result for each item; a busy store is tried again until nobody waits any more."""
-        results: list[Result] = [Failure.EXPIRED] * len(items)
+        results: list[Result] = [
+            Failure.EXPIRED if isinstance(item, Charge) else Failure.UNAVAILABLE for item in items
+        ]
         while True:
             now_ms = round(self._clock() * 1000)
             live = [index for index, item in enumerate(items) if not _is_expired(item, now_ms)]
@@ -150,6 +153,7 @@ class Writer:
                 return [Failure.UNAVAILABLE] * len(items)
             else:
                 self._seconds["apply"].observe(time.perf_counter() - started)
+                self._transactions.inc()
                 self._succeeded()
                 for index, result in zip(live, done, strict=True):
                     results[index] = result
@@ -175,6 +179,7 @@ class Writer:
             forgotten = 0
         else:
             self._seconds["expire"].observe(time.perf_counter() - started)
+            self._succeeded()
         if forgotten < most:
             self._housekeeping_due = now + HOUSEKEEPING_SECONDS
 
@@ -186,7 +191,6 @@ class Writer:
             self._log.error("store_failed", op=op, reason=error)
 
     def _succeeded(self) -> None:
-        self._transactions.inc()
         if not self._works:
             self._works = True
             self._up.set(1)

@@ -123,15 +123,18 @@ class SqliteStore:
             # All that was answered is committed; the next start recovers the WAL.
             return
 
-    def account_id(self, name: bytes, login: bytes) -> int:
-        """The id of an account, which is made if it is missing; its login is brought up to date."""
+    def account_id(self, name: bytes, login: bytes | None = None) -> int:
+        """The id of an account, made if it is missing; its login, if given, is brought up to date."""
         found = self._accounts.get(name) or self._db.execute(_ACCOUNT, (name,)).fetchone()
         if found is None:
+            login = name if login is None else login
             account = self._db.execute(_NEW_ACCOUNT, (name, login)).lastrowid
             assert account is not None
         else:
             account, known_login = found
-            if login != known_login:
+            if login is None:
+                login = known_login
+            elif login != known_login:
                 self._db.execute(_LOGIN, (login, account))
         if len(self._accounts) >= ACCOUNT_CACHE:
             self._accounts.clear()
@@ -234,7 +237,7 @@ class _Batch:
         return ChargeResult(assessment.outcome, assessment.units, assessment.limits)
 
     def _record(self, refusal: Refusal) -> None:
-        account = self._store.account_id(refusal.account, refusal.account)
+        account = self._store.account_id(refusal.account)
         self._refuse(
             self._day(refusal.time_zone),
             account,

@@ -66,7 +66,7 @@ class Model:
             outcome = Outcome.REFUSED
             for limit, key, cost, is_over in zip(item.limits, keys, costs, over, strict=True):
                 if limit.enforce and is_over:
-                    self.refused[key] = self.refused.get(key, 0) + cost
+                    self.refused[key] = self.refused.get(key, 0) + max(cost, 1)
         elif any(costs):
             outcome = Outcome.CHARGED
             for key, cost in zip(keys, costs, strict=True):

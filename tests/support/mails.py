@@ -82,9 +82,7 @@ def mail(
     )
 
 
-def country_data(
-    countries: dict[str, str] = COUNTRIES, *, asked: list[Address] | None = None
-) -> CountryData:
+def country_data(countries: dict[str, str] = COUNTRIES, *, asked: list[Address] | None = None) -> CountryData:
     """Data that knows these addresses. Args: asked collects every look-up."""
     known = {ip_address(address): country for address, country in countries.items()}
 

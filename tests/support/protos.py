@@ -1,6 +1,5 @@
 """Generates the gRPC code: `python -m tests.support.protos DIRECTORY` writes DIRECTORY/protos/*_pb2*."""
 
-import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -13,10 +12,8 @@ PROTOS = ("protos/decision.proto", "protos/quota.proto")
 
 def generate(directory: Path) -> None:
     """Generate messages, services and their types. Raises RuntimeError if protoc refuses a file."""
-    plugins = [
-        f"--plugin=protoc-gen-{name}={shutil.which(f'protoc-gen-{name}', path=str(Path(sys.executable).parent))}"
-        for name in ("mypy", "mypy_grpc")
-    ]
+    beside = Path(sys.executable).parent
+    plugins = [f"--plugin={beside / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     outputs = [f"--{kind}_out={directory}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
     # From the root, so that the generated imports read `from protos import ...`.
     well_known = files("grpc_tools").joinpath("_proto")

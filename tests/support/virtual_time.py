@@ -1,10 +1,11 @@
 """An event loop whose clock jumps to the next timer instead of waiting for it."""
 
 import asyncio
-import functools
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
+
+from tests.support.loops import in_loop
 
 P = ParamSpec("P")
 
@@ -40,13 +41,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Run an async test in a loop of its own with a virtual clock."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(test(*args, **kwargs))
-
-    return run
+    return in_loop(test, VirtualTimeLoop)
 
 
 async def settle() -> None:

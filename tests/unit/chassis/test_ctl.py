@@ -1,0 +1,164 @@
+"""`mtpolicyctl`."""
+
+import sys
+from collections.abc import Mapping
+
+import pytest
+from typer.testing import CliRunner
+
+from chassis import ctl
+from chassis.ctl import app, main, settings_table
+from chassis.settings import ServiceSettings, declarations, registered
+
+Patch = pytest.MonkeyPatch
+CapSys = pytest.CaptureFixture[str]
+
+
+class FakeLauncher:
+    """Remembers what it was given, and ends at once."""
+
+    given: Mapping[str, ServiceSettings] | None = None
+    exit_code = 0
+
+    def __init__(self, settings: Mapping[str, ServiceSettings]) -> None:
+        FakeLauncher.given = settings
+
+    async def run(self) -> int:
+        return FakeLauncher.exit_code
+
+
+@pytest.fixture(autouse=True)
+def launcher(monkeypatch: Patch) -> None:
+    """No test of this file starts a service."""
+    monkeypatch.setattr(FakeLauncher, "given", None)
+    monkeypatch.setattr(ctl, "Launcher", FakeLauncher)
+
+
+@pytest.fixture
+def commands(monkeypatch: Patch) -> None:
+    """What `main` adds to the commands is gone after the test."""
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+
+
+def run_main(monkeypatch: Patch, *arguments: str) -> object:
+    """The exit code of the console script."""
+    monkeypatch.setattr(sys, "argv", ["mtpolicyctl", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code
+
+
+# run
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_run_ends_as_the_launcher_ends(monkeypatch: Patch, code: int) -> None:
+    """It gets the settings of every service."""
+    monkeypatch.setattr(FakeLauncher, "exit_code", code)
+    monkeypatch.setenv("MTPOLICYD_DEBUG", "3")
+    result = CliRunner().invoke(app, ["run"])
+
+    assert (result.exit_code, result.output) == (code, "")
+    assert FakeLauncher.given is not None
+    assert {name: (type(of), of.debug) for name, of in FakeLauncher.given.items()} == {
+        name: (cls, 3) for name, cls in registered().items()
+    }
+
+
+def test_run_names_every_wrong_setting_before_it_starts_anything(monkeypatch: Patch) -> None:
+    """Each once, whichever services read it; exit code 2."""
+    for name, value in (("DEBUG", "9"), ("PORT", "99999"), ("THRESHOLD", "0"), ("TRESHOLD", "5")):
+        monkeypatch.setenv(f"MTPOLICYD_{name}", value)
+    result = CliRunner().invoke(app, ["run"])
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert sorted(line.split("=")[0] for line in result.stderr.splitlines()) == [
+        "univention-mtpolicyd: MTPOLICYD_DEBUG",
+        "univention-mtpolicyd: MTPOLICYD_PORT",
+        "univention-mtpolicyd: MTPOLICYD_THRESHOLD",
+        "univention-mtpolicyd: MTPOLICYD_TRESHOLD",
+    ]
+    assert FakeLauncher.given is None
+
+
+# settings
+
+
+def test_settings_prints_the_table() -> None:
+    """With exit code 0, on standard output."""
+    result = CliRunner().invoke(app, ["settings"])
+
+    assert (result.exit_code, result.stdout.splitlines()) == (0, settings_table())
+
+
+def test_the_table_has_one_line_for_each_setting_of_each_service() -> None:
+    """Postfix's side first, the common ones once."""
+    names = [line.split("`")[1] for line in settings_table()[2:]]
+
+    assert sorted(names) == sorted(item.name for item in declarations(registered().values()))
+    assert len(set(names)) == len(names)
+    assert names[:2] == ["MTPOLICYD_DEBUG", "MTPOLICYD_LOG_FORMAT"]
+    order = [names.index(f"MTPOLICYD_{name}") for name in ("PORT", "THRESHOLD", "STATEDIR")]
+    assert order == sorted(order)
+
+
+def test_the_table_is_markdown() -> None:
+    """Four columns in every line, none of them empty."""
+    head, rule, *lines = settings_table()
+
+    assert head == "| setting | default | allowed | what it does |"
+    assert rule == "|---|---|---|---|"
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert len(cells) == 4, line
+        assert all(cells), line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| `MTPOLICYD_PORT` | `12345` | a port number, 1 to 65535 | TCP port for Postfix |",
+        "| `MTPOLICYD_ALLOWEDCOUNTRIES` | `DE` |",
+        "| `MTPOLICYD_THRESHOLD` | `1000` |",
+        "| `MTPOLICYD_SOCKET` | (empty) | an absolute path, or empty |",
+        "| `MTPOLICYD_SOCKET_MODE` | `0660` |",
+        "| `MTPOLICYD_DECISION_TARGET` | `127.0.0.1:12346` | host:port or unix:/path |",
+        "| `MTPOLICYD_STATEDIR` | `/var/lib/univention-mtpolicyd` |",
+        "| `MTPOLICYD_QUOTA_MODE` | `enforce` |",
+        "| `MTPOLICYD_EXEMPT_NETWORKS` | (empty) |",
+    ],
+)
+def test_defaults_stand_in_the_table_as_an_admin_writes_them(line: str) -> None:
+    """Not as Python shows them."""
+    assert [found for found in settings_table() if found.startswith(line)] != []
+
+
+# The console script
+
+
+@pytest.mark.usefixtures("commands")
+def test_the_services_commands_are_there(monkeypatch: Patch, capsys: CapSys) -> None:
+    """Beside those of the launcher."""
+    assert run_main(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+
+    for name in ("run", "settings", "test"):
+        assert f" {name} " in text
+
+
+@pytest.mark.usefixtures("commands")
+def test_without_a_command_the_help_is_shown(monkeypatch: Patch, capsys: CapSys) -> None:
+    """Nothing is started by accident."""
+    assert run_main(monkeypatch) == 2
+    out, err = capsys.readouterr()
+
+    assert "Usage: " in out + err
+    assert FakeLauncher.given is None
+
+
+@pytest.mark.usefixtures("commands")
+def test_an_unknown_command_is_an_error(monkeypatch: Patch, capsys: CapSys) -> None:
+    """It is named."""
+    assert run_main(monkeypatch, "rnu") == 2
+    assert "rnu" in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""The metrics port."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from chassis.http import LAG_PROBE_SECONDS, metrics_server
+from chassis.settings import Address
+from tests.support.observed import Observed
+from tests.support.services import free_port
+from tests.support.virtual_time import VirtualTimeLoop, in_virtual_time
+
+AddressMaker = Callable[[Path], Address]
+
+everywhere = pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: Address("127.0.0.1", free_port()),
+        lambda _: Address("::1", free_port()),
+        lambda directory: Address("", 0, str(directory / "metrics.sock")),
+    ],
+    ids=["IPv4", "IPv6", "UNIX socket"],
+)
+
+
+async def fetch(address: Address, path: str, *, method: str = "GET") -> tuple[int, str, str]:
+    """Status, content type and body."""
+    connector = aiohttp.UnixConnector(address.path) if address.path else aiohttp.TCPConnector()
+    host = "localhost" if address.path else str(address)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.request(method, f"http://{host}{path}") as answer,
+    ):
+        return answer.status, answer.content_type, await answer.text()
+
+
+@everywhere
+async def test_health_is_answered(make: AddressMaker, tmp_path: Path) -> None:
+    """As long as the event loop runs."""
+    address = make(tmp_path)
+    async with metrics_server(address, Observed().metrics):
+        assert await fetch(address, "/healthz") == (200, "text/plain", "ok\n")
+
+
+@everywhere
+async def test_metrics_are_answered(make: AddressMaker, tmp_path: Path) -> None:
+    """Those of the registry, in Prometheus' text format."""
+    address = make(tmp_path)
+    seen = Observed()
+    seen.metrics.counter("things_total", "Things.", kind=["a", "b"]).labels("b").inc(3)
+    async with metrics_server(address, seen.metrics):
+        status, content_type, text = await fetch(address, "/metrics")
+
+    assert (status, content_type) == (200, "text/plain")
+    assert [line for line in text.splitlines() if "things" in line] == [
+        "# HELP mtpolicyd_things_total Things.",
+        "# TYPE mtpolicyd_things_total counter",
+        'mtpolicyd_things_total{kind="a"} 0.0',
+        'mtpolicyd_things_total{kind="b"} 3.0',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/", 404), ("GET", "/metrics/x", 404), ("POST", "/healthz", 405)]
+)
+async def test_nothing_else_is_answered(method: str, path: str, status: int) -> None:
+    """There is nothing to change and nothing else to see."""
+    address = Address("127.0.0.1", free_port())
+    async with metrics_server(address, Observed().metrics):
+        assert (await fetch(address, path, method=method))[0] == status
+
+
+async def test_a_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
+    """After a kill the path is still there."""
+    path = tmp_path / "metrics.sock"
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+    address = Address("", 0, str(path))
+    async with metrics_server(address, Observed().metrics):
+        assert (await fetch(address, "/healthz"))[0] == 200
+
+
+async def test_an_address_in_use_is_an_error() -> None:
+    """And the one who has it keeps it."""
+    address = Address("127.0.0.1", free_port())
+    async with metrics_server(address, Observed().metrics):
+        with pytest.raises(OSError, match="address already in use"):
+            async with metrics_server(address, Observed().metrics):
+                pass
+        assert (await fetch(address, "/healthz"))[0] == 200
+
+
+async def test_the_port_is_free_afterwards() -> None:
+    """Nobody answers, and the next one may listen."""
+    address = Address("127.0.0.1", free_port())
+    async with metrics_server(address, Observed().metrics):
+        pass
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await fetch(address, "/healthz")
+    async with metrics_server(address, Observed().metrics):
+        assert (await fetch(address, "/healthz"))[0] == 200
+
+
+@in_virtual_time
+async def test_a_loop_that_hangs_is_measured() -> None:
+    """How late the last probe came; 0 again when the loop runs freely."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    seen = Observed()
+    async with metrics_server(Address("127.0.0.1", free_port()), seen.metrics):
+        await asyncio.sleep(LAG_PROBE_SECONDS - 0.5)
+        loop.hang(2)
+        await asyncio.sleep(0.1)
+        assert seen.sample("event_loop_lag_seconds") == pytest.approx(1.5, abs=0.001)
+
+        await asyncio.sleep(LAG_PROBE_SECONDS)
+        assert seen.sample("event_loop_lag_seconds") == pytest.approx(0, abs=0.001)

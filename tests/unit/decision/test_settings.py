@@ -1,0 +1,198 @@
+"""The settings of decision."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from chassis.settings import Address, SettingsError, load
+from decision import settings as module
+from decision.rules import RULES
+from decision.settings import RULE_NAMES, Settings
+from decision.verdict import Mode
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
+    """The settings with these in the environment, names without the prefix."""
+    for name, value in values.items():
+        monkeypatch.setenv(f"MTPOLICYD_{name}", value)
+    return load(Settings)
+
+
+def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Germany, 1000 recipients a day, both rules enforced, nobody exempt."""
+    settings = loaded(monkeypatch)
+
+    assert settings.allowedcountries == {"DE"}
+    assert (settings.threshold, settings.count) == (1000, "recipients")
+    assert settings.timezone == ""
+    assert settings.rules == ("country", "quota")
+    assert [settings.mode_of(rule) for rule in settings.rules] == [Mode.ENFORCE, Mode.ENFORCE]
+    assert (settings.country_unknown, settings.quota_action) == ("allow", "defer")
+    assert settings.exempt_accounts == frozenset()
+    assert settings.exempt_networks == settings.allowed_networks == ()
+    assert settings.geoip_database is None
+    assert settings.decision_listen == Address("127.0.0.1", 12346)
+    assert settings.quota_target == Address("127.0.0.1", 12347)
+    assert settings.metrics_endpoint == settings.decision_metrics == Address("127.0.0.1", 9102)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("ALLOWEDCOUNTRIES", "XX", "XX is no country"),
+        ("ALLOWEDCOUNTRIES", "DE,XX", "XX is no country"),
+        ("ALLOWEDCOUNTRIES", "UK", "UK is no country, GB is"),
+        ("ALLOWEDCOUNTRIES", "de,uk", "UK is no country, GB is"),
+        ("ALLOWEDCOUNTRIES", "EN", "EN is no country, GB is"),
+        ("ALLOWEDCOUNTRIES", "EL", "EL is no country, GR is"),
+        ("ALLOWEDCOUNTRIES", "", "nobody could send"),
+        ("ALLOWEDCOUNTRIES", " , ", "nobody could send"),
+        ("ALLOWEDCOUNTRIES", "DEU", "DEU is no country"),
+        ("ALLOWEDCOUNTRIES", "Germany", "GERMANY is no country"),
+        ("ALLOWEDCOUNTRIES", "DE AT", "DE AT is no country"),
+        ("ALLOWEDCOUNTRIES", "EU", "EU is no country"),
+        ("ALLOWEDCOUNTRIES", "49", "49 is no country"),
+        ("THRESHOLD", "0", "1 to 1000000000"),
+        ("THRESHOLD", "-5", "1 to 1000000000"),
+        ("THRESHOLD", "1000000001", "1 to 1000000000"),
+        ("THRESHOLD", "many", "1 to 1000000000"),
+        ("THRESHOLD", "", "1 to 1000000000"),
+        ("THRESHOLD", "10.5", "1 to 1000000000"),
+        ("COUNT", "bytes", "recipients or messages"),
+        ("TIMEZONE", "Europe/Bonn", "no time zone of this name"),
+        ("TIMEZONE", "Europe", "no time zone of this name"),
+        ("TIMEZONE", "../../etc/passwd", "no time zone of this name"),
+        ("TIMEZONE", "/etc/localtime", "no time zone of this name"),
+        ("TIMEZONE", "UTC+1", "no time zone of this name"),
+        ("TIMEZONE", " ", "no time zone of this name"),
+        ("RULES", "country,spf", "spf is no rule"),
+        ("RULES", "Country", "Country is no rule"),
+        ("RULES", "quota,country,quota", "a rule is listed twice"),
+        ("COUNTRY_MODE", "on", "enforce, observe or off"),
+        ("QUOTA_MODE", "", "enforce, observe or off"),
+        ("COUNTRY_UNKNOWN", "defer", "allow or reject"),
+        ("QUOTA_ACTION", "dunno", "defer or reject"),
+        ("EXEMPT_NETWORKS", "192.0.2.1/24", "has host bits set"),
+        ("EXEMPT_NETWORKS", "192.0.2.0/33", "comma-separated networks"),
+        ("ALLOWED_NETWORKS", "2001:db8::1/32", "has host bits set"),
+        ("ALLOWED_NETWORKS", "office", "comma-separated networks"),
+        ("DECISION_LISTEN", "12346", "host:port or unix:/path"),
+        ("QUOTA_TARGET", "quota", "host:port or unix:/path"),
+    ],
+)
+def test_a_wrong_value_stops_with_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, hint: str
+) -> None:
+    """The line has the name, the value, and what is allowed or wrong."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(monkeypatch, **{name: value})
+
+    (line,) = caught.value.lines
+    assert line.startswith(f"MTPOLICYD_{name}={value!r} is not allowed")
+    assert hint in line
+    assert "\n" not in line
+
+
+def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The admin need not find them one by one."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(monkeypatch, ALLOWEDCOUNTRIES="XX", THRESHOLD="0", RULES="spf")
+
+    names = [line.split("=")[0] for line in caught.value.lines]
+    assert sorted(names) == ["MTPOLICYD_ALLOWEDCOUNTRIES", "MTPOLICYD_RULES", "MTPOLICYD_THRESHOLD"]
+
+
+@pytest.mark.parametrize(
+    ("value", "countries"),
+    [
+        ("DE", {"DE"}),
+        ("de", {"DE"}),
+        (" De , aT,CH ", {"DE", "AT", "CH"}),
+        ("DE,,AT,", {"DE", "AT"}),
+        ("DE,de", {"DE"}),
+        ("XK", {"XK"}),
+        ("xk,gb", {"XK", "GB"}),
+    ],
+)
+def test_case_and_blanks_in_country_lists_are_forgiven(
+    monkeypatch: pytest.MonkeyPatch, value: str, countries: set[str]
+) -> None:
+    """Kosovo's XK is a country here, though ISO 3166-1 does not list it."""
+    assert loaded(monkeypatch, ALLOWEDCOUNTRIES=value).allowedcountries == countries
+
+
+def test_other_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting takes what its table line allows."""
+    settings = loaded(
+        monkeypatch,
+        THRESHOLD="1000000000",
+        COUNT="messages",
+        TIMEZONE="America/Argentina/Buenos_Aires",
+        RULES=" quota , country",
+        COUNTRY_MODE="observe",
+        QUOTA_MODE="off",
+        COUNTRY_UNKNOWN="reject",
+        QUOTA_ACTION="reject",
+        EXEMPT_ACCOUNTS="Alice, NEWS@Example.org,Jörg",
+        EXEMPT_NETWORKS="192.0.2.0/24, 2001:db8::/32,198.51.100.7",
+        ALLOWED_NETWORKS="203.0.113.0/24",
+        GEOIP_DATABASE="/srv/country.mmdb",
+        DECISION_LISTEN="unix:/run/decision.sock",
+    )
+
+    assert (settings.threshold, settings.count) == (10**9, "messages")
+    assert settings.time_zone_name == "America/Argentina/Buenos_Aires"
+    assert settings.rules == ("quota", "country")
+    assert (settings.mode_of("country"), settings.mode_of("quota")) == (Mode.OBSERVE, Mode.OFF)
+    assert (settings.country_unknown, settings.quota_action) == ("reject", "reject")
+    assert settings.exempt_accounts == {b"alice", b"news@example.org", "jörg".encode()}
+    assert settings.exempt_networks == (
+        ip_network("192.0.2.0/24"),
+        ip_network("2001:db8::/32"),
+        ip_network("198.51.100.7/32"),
+    )
+    assert settings.allowed_networks == (ip_network("203.0.113.0/24"),)
+    assert settings.geoip_database == Path("/srv/country.mmdb")
+    assert settings.decision_listen == Address("", 0, "/run/decision.sock")
+
+
+def test_no_country_data_is_the_built_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path is no path."""
+    assert loaded(monkeypatch, GEOIP_DATABASE="").geoip_database is None
+
+
+@pytest.mark.parametrize(
+    ("timezone", "host", "name"),
+    [
+        ("", "Europe/Vienna", "Europe/Vienna"),
+        ("Asia/Tokyo", "Europe/Vienna", "Asia/Tokyo"),
+        ("", "", "UTC"),
+        ("", None, "UTC"),
+    ],
+)
+def test_an_empty_time_zone_is_the_hosts(
+    monkeypatch: pytest.MonkeyPatch, timezone: str, host: str | None, name: str
+) -> None:
+    """Its IANA name is what quota is told; a host without one counts in UTC."""
+    monkeypatch.setattr(module, "get_localzone_name", lambda: host)
+    assert loaded(monkeypatch, TIMEZONE=timezone).time_zone_name == name
+
+
+def test_every_rule_has_a_mode_and_a_maker() -> None:
+    """The table of rules, the names allowed and the modes go together."""
+    assert tuple(RULES) == RULE_NAMES
+    assert [Settings().mode_of(name) for name in RULE_NAMES] == [Mode.ENFORCE] * len(RULE_NAMES)
+
+
+def test_the_banner_tells_what_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Countries in order, the limit with its time zone, and the modes."""
+    settings = loaded(
+        monkeypatch, ALLOWEDCOUNTRIES="de,at", THRESHOLD="5", TIMEZONE="UTC", QUOTA_MODE="observe"
+    )
+
+    assert settings.banner() == [
+        ("Countries", "AT, DE (enforce)"),
+        ("Quota", "5 recipients a day, UTC (observe)"),
+        ("Metrics of decision", "http://127.0.0.1:9102/metrics"),
+    ]

@@ -1,0 +1,163 @@
+"""Checkpoints beside the writer."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from quota.store import checkpoint as module
+from quota.store.checkpoint import Checkpointer
+from quota.store.sqlite import SqliteStore
+from tests.support.charges import NOON, charge
+
+WAIT_SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint follows a commit at once."""
+    monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.001)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "quota.sqlite3"
+
+
+def no_failure(reason: str) -> None:
+    raise AssertionError(reason)
+
+
+@pytest.fixture
+def checkpointer(path: Path) -> Iterator[Checkpointer]:
+    checkpointer = Checkpointer(path, no_failure)
+    yield checkpointer
+    checkpointer.close()
+
+
+@pytest.fixture
+def store(path: Path, checkpointer: Checkpointer) -> Iterator[SqliteStore]:
+    """A store that tells the checkpointer of its commits."""
+    store = SqliteStore(path, committed=checkpointer.committed)
+    yield store
+    store.close()
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def counters_in(path: Path, copy: Path) -> int:
+    """How many counters the database file holds by itself, without the WAL beside it."""
+    copy.write_bytes(path.read_bytes())
+    db = sqlite3.connect(copy)
+    try:
+        (count,) = db.execute("SELECT count(*) FROM counter").fetchone()
+    except sqlite3.Error:
+        # A file that is being written to, or has no table yet.
+        return -1
+    finally:
+        db.close()
+    return int(count)
+
+
+def counters_are(count: int, path: Path, copy: Path) -> bool:
+    return counters_in(path, copy) == count
+
+
+def test_a_commit_reaches_the_database_file(tmp_path: Path, path: Path, store: SqliteStore) -> None:
+    """Without the writer's doing anything for it."""
+    for number in range(3):
+        store.apply([charge(account=b"account %d" % number)], NOON)
+        assert eventually(partial(counters_are, number + 1, path, tmp_path / "copy"))
+
+
+def test_without_a_checkpointer_the_file_would_stay_behind(tmp_path: Path, path: Path) -> None:
+    """The store itself does none: it would hold a charge up."""
+    store = SqliteStore(path)
+    for number in range(50):
+        store.apply([charge(account=b"account %d" % number)], NOON)
+    try:
+        assert counters_in(path, tmp_path / "copy") < 50
+    finally:
+        store.close()
+
+
+def test_a_large_wal_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, checkpointer: Checkpointer, store: SqliteStore
+) -> None:
+    """The writer is asked for one checkpoint, not for one after each transaction."""
+    monkeypatch.setattr(module, "LARGE_WAL_PAGES", 0)
+    store.apply([charge()], NOON)
+
+    assert eventually(checkpointer.wal_is_large)
+    assert not checkpointer.wal_is_large()
+    store.checkpoint()
+
+
+def test_a_small_wal_asks_for_nothing(
+    tmp_path: Path, path: Path, checkpointer: Checkpointer, store: SqliteStore
+) -> None:
+    """The writer is left alone."""
+    store.apply([charge()], NOON)
+    assert eventually(partial(counters_are, 1, path, tmp_path / "copy"))
+    assert not checkpointer.wal_is_large()
+
+
+def test_a_checkpoint_by_the_writer_begins_the_wal_anew(path: Path) -> None:
+    """What it has moved is overwritten, so the WAL does not grow for ever."""
+    store = SqliteStore(path)
+    wal = path.with_name(path.name + "-wal")
+    try:
+        store.apply([charge(account=b"%d" % number) for number in range(500)], NOON)
+        store.checkpoint()
+        size = wal.stat().st_size
+        for number in range(5):
+            store.apply([charge(account=b"later %d" % number)], NOON)
+            store.checkpoint()
+        assert wal.stat().st_size == size
+    finally:
+        store.close()
+
+
+def test_a_checkpoint_that_fails_is_told_and_tried_again(path: Path) -> None:
+    """The thread lives on."""
+    path.write_bytes(b"this is no database " * 500)
+    reasons: list[str] = []
+    told = threading.Event()
+
+    def failed(reason: str) -> None:
+        reasons.append(reason)
+        told.set()
+
+    checkpointer = Checkpointer(path, failed)
+    try:
+        for _ in range(2):
+            told.clear()
+            checkpointer.committed()
+            assert told.wait(WAIT_SECONDS)
+    finally:
+        checkpointer.close()
+    assert reasons[:2] == ["file is not a database"] * 2
+
+
+def test_closing_waits_for_no_interval(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Neither before the first commit nor between two checkpoints."""
+    monkeypatch.setattr(module, "INTERVAL_SECONDS", 3600.0)
+    started = time.monotonic()
+    Checkpointer(path, no_failure).close()
+    busy = Checkpointer(path, no_failure)
+    busy.committed()
+    busy.close()
+
+    assert time.monotonic() - started < 5
+    assert not path.exists()

@@ -1,0 +1,433 @@
+"""The thread that writes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from quota import writer as module
+from quota.domain import Charge, ChargeResult, Outcome, Refusal
+from quota.store.interface import StoreBusyError, StoreError
+from quota.writer import FORGET_AT_LEAST, Failure, Result, Writer
+from tests.support.charges import NOON, charge, refusal
+from tests.support.observed import Observed
+from tests.support.stores import WAIT_SECONDS, FakeStore
+
+BUSY = StoreBusyError("database is locked")
+BROKEN = StoreError("disk I/O error")
+
+
+class Clock:
+    """A wall clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON / 1000
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy store is tried again at once."""
+    monkeypatch.setattr(module, "BUSY_PAUSE_SECONDS", 0.0001)
+
+
+@asynccontextmanager
+async def writing(
+    store: FakeStore,
+    seen: Observed,
+    clock: Clock,
+    *,
+    wal_is_large: Callable[[], bool] = lambda: False,
+    checkpoint: Callable[[], None] = lambda: None,
+    deaths: Sequence[str] = (),
+) -> AsyncIterator[Writer]:
+    """A writer that is closed at the end, so that everything it does is done then.
+
+    Args:
+        deaths: words of the reasons why its thread dies.
+    """
+    reasons: list[str] = []
+    writer = Writer(
+        store,
+        log=seen.log.logger,
+        metrics=seen.metrics,
+        died=reasons.append,
+        wal_is_large=wal_is_large,
+        checkpoint=checkpoint,
+        clock=clock,
+    )
+    try:
+        yield writer
+    finally:
+        await writer.close()
+    assert len(reasons) == len(deaths)
+    assert all(word in reason for word, reason in zip(deaths, reasons, strict=True))
+
+
+def submit(writer: Writer, *items: Charge | Refusal) -> "asyncio.Future[Sequence[Result]]":
+    """Submit one job; its results come with the future."""
+    results: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
+    writer.submit(items, results.set_result)
+    return results
+
+
+async def entered(store: FakeStore) -> None:
+    """Wait until the writer's thread is inside the store."""
+    assert await asyncio.to_thread(store.entered.wait, WAIT_SECONDS)
+
+
+def numbered(number: int, *, expires_in: float = 60.0) -> Charge:
+    """A charge that FakeStore answers with its number."""
+    return charge()._replace(recipient_count=number, expires_unix_ms=NOON + round(expires_in * 1000))
+
+
+def done(number: int) -> ChargeResult:
+    return ChargeResult(Outcome.CHARGED, number, ())
+
+
+async def test_results_come_in_order(seen: Observed, clock: Clock) -> None:
+    """One for each item of the job; None for a refusal that was recorded."""
+    async with writing(FakeStore(), seen, clock) as writer:
+        results = await submit(writer, numbered(1), refusal(), numbered(2), numbered(3))
+
+    assert results == [done(1), None, done(2), done(3)]
+    assert seen.sample("store_transactions_total") == 1
+    assert seen.sample("store_operation_seconds_count", op="apply") == 1
+
+
+async def test_the_store_is_told_the_wall_clock(seen: Observed, clock: Clock) -> None:
+    """In milliseconds, by the thread that owns it."""
+    store = FakeStore()
+    async with writing(store, seen, clock) as writer:
+        await submit(writer, numbered(1))
+
+    assert store.applied_at == [NOON]
+    assert store.threads == {"writer"}
+
+
+async def test_results_are_delivered_in_the_event_loop(seen: Observed, clock: Clock) -> None:
+    """Whoever asked need not think of threads."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    async with writing(FakeStore(), seen, clock) as writer:
+        writer.submit([numbered(1)], lambda _: loops.append(asyncio.get_running_loop()))
+    assert loops == [asyncio.get_running_loop()]
+
+
+async def test_what_waits_is_gathered_into_one_transaction(seen: Observed, clock: Clock) -> None:
+    """While one transaction runs, jobs gather for the next; each job gets its own results."""
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock) as writer:
+        first = submit(writer, numbered(1))
+        await entered(store)
+        second, third = submit(writer, numbered(2), numbered(3)), submit(writer, refusal())
+        fourth = submit(writer, numbered(4))
+        store.gate.set()
+        assert await first == [done(1)]
+        assert await second == [done(2), done(3)]
+        assert await third == [None]
+        assert await fourth == [done(4)]
+
+    assert store.applied == [[numbered(1)], [numbered(2), numbered(3), refusal(), numbered(4)]]
+    assert seen.sample("store_transactions_total") == 2
+
+
+async def test_a_transaction_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, seen: Observed, clock: Clock
+) -> None:
+    """No more jobs join it once it has the items that it may have; the others come next."""
+    monkeypatch.setattr(module, "MAX_ITEMS_PER_TRANSACTION", 3)
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock) as writer:
+        jobs = [submit(writer, numbered(0))]
+        await entered(store)
+        jobs += [submit(writer, numbered(2 * n), numbered(2 * n + 1)) for n in range(1, 4)]
+        store.gate.set()
+        results = [await job for job in jobs]
+
+    assert [len(items) for items in store.applied] == [1, 4, 2]
+    assert results == [[done(0)], *([done(2 * n), done(2 * n + 1)] for n in range(1, 4))]
+
+
+async def test_expired_charges_are_dropped_uncharged(seen: Observed, clock: Clock) -> None:
+    """Their neighbours are done; a refusal never expires."""
+    store = FakeStore()
+    async with writing(store, seen, clock) as writer:
+        results = await submit(
+            writer,
+            numbered(1, expires_in=-1),
+            numbered(2),
+            numbered(3, expires_in=0),
+            refusal(),
+            numbered(4, expires_in=0.001),
+        )
+
+    assert results == [Failure.EXPIRED, done(2), Failure.EXPIRED, None, done(4)]
+    assert store.applied == [[numbered(2), refusal(), numbered(4, expires_in=0.001)]]
+    assert seen.sample("items_expired_total") == 2
+
+
+async def test_a_charge_may_expire_while_it_waits(seen: Observed, clock: Clock) -> None:
+    """The clock is read when its transaction begins."""
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock) as writer:
+        first = submit(writer, numbered(1))
+        await entered(store)
+        second = submit(writer, numbered(2, expires_in=1))
+        clock.advance(2)
+        store.gate.set()
+        assert await first == [done(1)]
+        assert await second == [Failure.EXPIRED]
+    assert store.applied == [[numbered(1)]]
+
+
+async def test_the_store_is_not_asked_if_everything_has_expired(seen: Observed, clock: Clock) -> None:
+    """There is no empty transaction."""
+    store = FakeStore()
+    async with writing(store, seen, clock) as writer:
+        assert await submit(writer, numbered(1, expires_in=-1)) == [Failure.EXPIRED]
+    assert store.applied == []
+    assert seen.sample("store_transactions_total") == 0
+
+
+async def test_a_busy_store_is_tried_again(seen: Observed, clock: Clock) -> None:
+    """Until it does the job; the trouble is two log lines, not one for each try."""
+    store = FakeStore(BUSY, BUSY, BUSY)
+    async with writing(store, seen, clock) as writer:
+        results = await submit(writer, numbered(1), refusal())
+
+    assert results == [done(1), None]
+    assert store.applied == [[numbered(1), refusal()]] * 4
+    assert seen.sample("store_errors_total", op="apply") == 3
+    assert seen.sample("store_transactions_total") == 1
+    assert seen.sample("store_up") == 1
+    assert seen.log.events == ["store_failed", "store_works_again"]
+
+
+async def test_a_busy_store_is_tried_until_the_charges_expire(seen: Observed, clock: Clock) -> None:
+    """Each falls out at its own time; what was asked for in vain is EXPIRED, and store_up says 0."""
+    store = FakeStore(*[BUSY] * 100)
+    store.before_apply = lambda: clock.advance(1)
+    async with writing(store, seen, clock) as writer:
+        results = await submit(writer, numbered(1, expires_in=3), numbered(2, expires_in=1.5))
+
+    assert results == [Failure.EXPIRED, Failure.EXPIRED]
+    assert [len(items) for items in store.applied] == [2, 2, 1]
+    assert seen.sample("items_expired_total") == 2
+    assert seen.sample("store_up") == 0
+    assert seen.log.events == ["store_failed"]
+
+
+async def test_a_store_that_is_free_again_does_what_has_not_expired(seen: Observed, clock: Clock) -> None:
+    """A charge that nobody waits for any more is left out."""
+    store = FakeStore(BUSY, BUSY)
+    store.before_apply = lambda: clock.advance(1)
+    async with writing(store, seen, clock) as writer:
+        results = await submit(writer, numbered(1, expires_in=1.5), numbered(2), refusal())
+
+    assert results == [Failure.EXPIRED, done(2), None]
+
+
+async def test_refusals_alone_do_not_hold_up_a_busy_store(seen: Observed, clock: Clock) -> None:
+    """They are given up after one try, since charges may be waiting behind them."""
+    store = FakeStore(BUSY)
+    async with writing(store, seen, clock) as writer:
+        first, second = await submit(writer, refusal()), await submit(writer, numbered(1))
+
+    assert isinstance(first[0], Failure)
+    assert second == [done(1)]
+    assert store.applied == [[refusal()], [numbered(1)]]
+
+
+async def test_a_refusal_that_is_given_up_has_not_expired(seen: Observed, clock: Clock) -> None:
+    """It has no deadline: the store was busy, and that is what it is told."""
+    async with writing(FakeStore(BUSY), seen, clock) as writer:
+        assert await submit(writer, refusal()) == [Failure.UNAVAILABLE]
+    assert seen.sample("items_expired_total") == 0
+
+
+async def test_a_failing_store_makes_its_batch_unavailable(seen: Observed, clock: Clock) -> None:
+    """Every live item of that transaction, once; the next one is tried."""
+    store = FakeStore(BROKEN)
+    async with writing(store, seen, clock) as writer:
+        failed = await submit(writer, numbered(1), refusal())
+        assert seen.sample("store_up") == 0
+        worked = await submit(writer, numbered(2))
+
+    assert failed == [Failure.UNAVAILABLE, Failure.UNAVAILABLE]
+    assert worked == [done(2)]
+    assert store.applied == [[numbered(1), refusal()], [numbered(2)]]
+    assert seen.sample("store_errors_total", op="apply") == 1
+    assert seen.sample("store_up") == 1
+
+
+async def test_a_change_of_state_is_one_line(seen: Observed, clock: Clock) -> None:
+    """However many transactions fail or succeed in a row."""
+    store = FakeStore(BROKEN, BROKEN, BROKEN)
+    async with writing(store, seen, clock) as writer:
+        for number in range(6):
+            await submit(writer, numbered(number))
+        store.problems.append(BROKEN)
+        await submit(writer, numbered(9))
+
+    assert seen.log.events == ["store_failed", "store_works_again", "store_failed"]
+    first, second, _ = seen.log.lines
+    assert (first["level"], first["op"], first["reason"]) == ("error", "apply", BROKEN)
+    assert second["level"] == "warning"
+
+
+async def test_store_up_is_1_from_the_start(seen: Observed, clock: Clock) -> None:
+    """And the counters are there."""
+    async with writing(FakeStore(), seen, clock):
+        assert seen.sample("store_up") == 1
+        assert seen.samples("store_errors_total") == {("apply",): 0, ("expire",): 0}
+
+
+async def test_closing_does_what_was_submitted(seen: Observed, clock: Clock) -> None:
+    """Every job has its results before the store is closed, and before `close` returns."""
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock) as writer:
+        first = submit(writer, numbered(1))
+        await entered(store)
+        waiting = [submit(writer, numbered(number)) for number in range(2, 6)]
+        closing = asyncio.create_task(writer.close())
+        await asyncio.sleep(0.01)
+        assert not closing.done()
+        assert not store.closed
+        store.gate.set()
+        await closing
+
+        assert store.closed
+        assert [job.result() for job in (first, *waiting)] == [[done(number)] for number in range(1, 6)]
+
+
+async def test_closing_an_idle_writer_does_not_wait(seen: Observed, clock: Clock) -> None:
+    """The thread need not wake by itself."""
+    store = FakeStore()
+    started = time.monotonic()
+    async with writing(store, seen, clock):
+        pass
+    assert store.closed
+    assert time.monotonic() - started < 5
+
+
+async def test_a_bug_in_the_thread_ends_the_service(seen: Observed, clock: Clock) -> None:
+    """It is logged, and told once in the event loop."""
+    store = FakeStore(RuntimeError("oops"))
+    async with writing(store, seen, clock, deaths=["RuntimeError('oops')"]) as writer:
+        writer.submit([numbered(1)], lambda _: None)
+
+    assert seen.log.events == ["writer_died"]
+
+
+async def test_forgetting_keeps_pace_with_charging(seen: Observed, clock: Clock) -> None:
+    """After each transaction while there is more: at least 200, and two for each item done."""
+    store = FakeStore()
+    store.forgotten = lambda most: most
+    async with writing(store, seen, clock) as writer:
+        await submit(writer, numbered(1))
+        await submit(writer, *map(numbered, range(300)))
+        await submit(writer, numbered(1))
+
+    assert store.expired == [(NOON, FORGET_AT_LEAST), (NOON, 600), (NOON, FORGET_AT_LEAST)]
+    assert seen.sample("store_operation_seconds_count", op="expire") == 3
+
+
+async def test_when_all_is_forgotten_the_writer_rests(seen: Observed, clock: Clock) -> None:
+    """The store is asked again only after a while."""
+    store = FakeStore()
+    store.forgotten = lambda most: most - 1
+    async with writing(store, seen, clock) as writer:
+        for number in range(5):
+            await submit(writer, numbered(number))
+    assert len(store.expired) == 1
+
+
+async def test_an_idle_writer_forgets_too(
+    monkeypatch: pytest.MonkeyPatch, seen: Observed, clock: Clock
+) -> None:
+    """At night there are no charges to keep pace with."""
+    monkeypatch.setattr(module, "HOUSEKEEPING_SECONDS", 0.002)
+    store = FakeStore()
+    async with writing(store, seen, clock):
+        assert await asyncio.to_thread(store.expired_often.wait, WAIT_SECONDS)
+
+    assert set(store.expired) == {(NOON, FORGET_AT_LEAST)}
+    assert store.applied == []
+
+
+@pytest.mark.parametrize("problem", [BUSY, BROKEN])
+async def test_forgetting_that_fails_stops_nothing(seen: Observed, clock: Clock, problem: StoreError) -> None:
+    """It is counted and logged like any failure, and charges are done all the same."""
+    store = FakeStore()
+    store.expire_problems.append(problem)
+    async with writing(store, seen, clock) as writer:
+        assert await submit(writer, numbered(1)) == [done(1)]
+        assert await submit(writer, numbered(2)) == [done(2)]
+
+    assert seen.sample("store_errors_total", op="expire") == 1
+    (failed, *_) = seen.log.lines
+    assert (failed["event"], failed["op"], failed["reason"]) == ("store_failed", "expire", problem)
+
+
+async def test_store_up_tells_of_the_last_transaction(
+    monkeypatch: pytest.MonkeyPatch, seen: Observed, clock: Clock
+) -> None:
+    """Forgetting that works again says so; on a quiet night no charge comes to do it."""
+    monkeypatch.setattr(module, "HOUSEKEEPING_SECONDS", 0.002)
+    store = FakeStore()
+    store.expire_problems.append(BROKEN)
+    async with writing(store, seen, clock):
+        assert await asyncio.to_thread(store.expired_often.wait, WAIT_SECONDS)
+
+    assert seen.sample("store_up") == 1
+
+
+async def test_a_large_log_is_begun_anew_by_the_writer(seen: Observed, clock: Clock) -> None:
+    """Only when it is large, after the answers have left."""
+    large = [False, True, False]
+    checkpoints: list[int] = []
+    store = FakeStore()
+    async with writing(
+        store,
+        seen,
+        clock,
+        wal_is_large=lambda: large.pop(0),
+        checkpoint=lambda: checkpoints.append(len(store.applied)),
+    ) as writer:
+        for number in range(3):
+            await submit(writer, numbered(number))
+    assert checkpoints == [2]
+
+
+async def test_a_checkpoint_that_fails_stops_nothing(seen: Observed, clock: Clock) -> None:
+    """Charges are done all the same."""
+
+    def checkpoint() -> None:
+        raise BROKEN
+
+    store = FakeStore()
+    async with writing(store, seen, clock, wal_is_large=lambda: True, checkpoint=checkpoint) as writer:
+        assert await submit(writer, numbered(1)) == [done(1)]
+        assert await submit(writer, numbered(2)) == [done(2)]
+    assert "store_failed" in seen.log.events
+
+
+def test_failures_are_grpcs_status_codes() -> None:
+    """DEADLINE_EXCEEDED and UNAVAILABLE."""
+    assert (int(Failure.EXPIRED), int(Failure.UNAVAILABLE)) == (4, 14)
