@@ -11,3 +11,5 @@ import os
 # its peer and back in half the time (docs/BENCHMARKS.md). gRPC reads this when it is first used, so it
 # has to stand before every import of grpc. Whoever sets the variable himself is not overruled.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
+# No process of ours forks after it has used gRPC.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

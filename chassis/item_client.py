@@ -111,6 +111,7 @@ class ItemClient(Generic[Item, Reply]):
         # An outage, None while the peer is heard. It starts as one that nobody needs to hear of.
         self._down_since: float | None = self._loop.time()
         self._announced = False
+        self._greeting_due = 0.0
         self._heard_at = self._loop.time()
 
         self._up = metrics.gauge("stream_up", "1 while the peer answers, 0 in an outage.", ("peer",)).labels(
@@ -153,6 +154,10 @@ class ItemClient(Generic[Item, Reply]):
         """
         now = self._loop.time()
         if self._ended or (self._down_since is not None and now - self._down_since > PATIENCE_SECONDS):
+            if now >= self._greeting_due:
+                # A stream may stand though a reply was lost: only an answer ends the outage.
+                self._greeting_due = now + RECONNECT_MOST_SECONDS
+                self._may_send.set()
             self._give_back(done, Unanswered.DOWN)
             return
         size = item.ByteSize()
@@ -209,8 +214,10 @@ class ItemClient(Generic[Item, Reply]):
             while True:
                 await self._may_send.wait()
                 self._may_send.clear()
-                if batch := self._next_batch():
+                batch = self._next_batch()
+                if batch:
                     self._gate_timer = self._loop.call_later(STALL_SECONDS, self._open_gate)
+                if batch or self._down_since is not None:
                     await call.write(self._pack(batch))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The reader meets the same end of the stream and tells why.
@@ -274,7 +281,10 @@ class ItemClient(Generic[Item, Reply]):
             (item_id, waiting) for item_id, waiting in self._waiting.items() if waiting.sent_at is not None
         ]
         # All is in order before anybody hears of it: whoever hears may ask again at once.
-        self._pending.extendleft(reversed([item_id for item_id, waiting in sent if waiting.resend]))
+        again = [(item_id, waiting) for item_id, waiting in sent if waiting.resend]
+        self._pending.extendleft(item_id for item_id, _ in reversed(again))
+        for _, waiting in again:
+            waiting.sent_at = None
         self._open_gate()
         for item_id, waiting in sent:
             if not waiting.resend:

@@ -131,7 +131,10 @@ def _die_with_parent() -> None:
 def _ending(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"was ended by signal {-code}"
 
 
 def _columns(lines: Sequence[tuple[str, str]]) -> list[str]:

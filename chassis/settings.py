@@ -74,8 +74,8 @@ class Address(NamedTuple):
             raise ValueError("neither host:port nor unix:path")
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
             raise ValueError("an IPv6 address stands in brackets: [::1]:12345")
-        host = host.strip("[]")
-        if not host:
+        host = host.removeprefix("[").removesuffix("]") if ":" in host else host
+        if not host or host.strip("[]") != host:
             raise ValueError("neither host:port nor unix:path")
         return cls(host, int(port))
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import geoip2.database
 import geoip2.errors
 import maxminddb
-from geoip2.models import City, Country
 
 from decision.addresses import Address
 
@@ -46,7 +45,7 @@ def open_country_data(path: Path, *, built_in: bool = False) -> CountryData:
             # A type's name promises little, and a file without countries would let everybody pass.
             records = [record for _, record in islice(reader, SAMPLED_RECORDS)]
         if any(_flat_code(record) for record in records):
-            lookup = _flat_lookup(path)
+            lookup = _plain_lookup(path, _flat_code)
         elif any(_nested_code(record) for record in records):
             lookup = _geoip2_lookup(path, metadata.database_type)
         else:
@@ -64,7 +63,12 @@ def open_built_in() -> CountryData:
 
 def _geoip2_lookup(path: Path, database_type: str) -> Callable[[Address], str]:
     reader = geoip2.database.Reader(path, mode=maxminddb.MODE_MMAP_EXT)
-    ask: Callable[[Address], City | Country] = reader.city if "City" in database_type else reader.country
+    # geoip2 wants to be asked by the type's name; a file of another name may hold the same records.
+    methods = {"City": reader.city, "Enterprise": reader.enterprise, "Country": reader.country}
+    ask = next((method for name, method in methods.items() if name in database_type), None)
+    if ask is None:
+        reader.close()
+        return _plain_lookup(path, _nested_code)
 
     def lookup(address: Address) -> str:
         try:
@@ -77,16 +81,16 @@ def _geoip2_lookup(path: Path, database_type: str) -> Callable[[Address], str]:
     return lookup
 
 
-def _flat_lookup(path: Path) -> Callable[[Address], str]:
+def _plain_lookup(path: Path, code_of: Callable[[object], str]) -> Callable[[Address], str]:
     reader = maxminddb.open_database(path, maxminddb.MODE_MMAP_EXT)
 
     def lookup(address: Address) -> str:
         record = reader.get(address)
         if record is None:
             return ""
-        code = _flat_code(record)
+        code = code_of(record)
         if not code:
-            raise ValueError(f"a record without country_code: {str(record)[:80]}")
+            raise ValueError(f"a record without a country: {str(record)[:80]}")
         return code
 
     return lookup

@@ -7,6 +7,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
+import chassis  # noqa: F401 - before anything imports grpc
 from tests.support.programs import MISSING
 
 # Deadlines of single examples measure the machine, not the code.

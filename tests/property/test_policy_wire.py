@@ -89,6 +89,7 @@ def read(portions: list[bytes]) -> tuple[list[dict[bytes, bytes]], WireErrorKind
 
 
 @given(split_streams())
+@example([FIRST + b"\nsender=" + b"x" * 99, b"\n\n" + FIRST + b"\n\n"])
 def test_any_split_of_the_bytes_gives_the_same(portions: list[bytes]) -> None:
     """The same requests, and the same error."""
     assert read(portions) == read([b"".join(portions)])

@@ -125,7 +125,7 @@ async def test_streams_are_drained_before_the_server_stops(tmp_path: Path) -> No
     stop, stop_here = asyncio.Event(), asyncio.Event()
     server = asyncio.create_task(serve())
     await stop_here.wait()
-    async with channel(address) as to:
+    async with asyncio.timeout(5), channel(address) as to:
         call = DecisionStub(to).DecideStream()
         assert await call.read() == pb.Answers()
         stop.set()

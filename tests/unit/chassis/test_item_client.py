@@ -464,6 +464,25 @@ async def test_an_item_survives_several_breaks() -> None:
 
 
 @in_virtual_time
+async def test_an_item_that_waits_through_failed_tries_is_asked_again_once() -> None:
+    """However many new streams were tried before one stood; what was never sent keeps its place."""
+    async with asker() as parts:
+        parts.ask("first", "second", resend=True)
+        await settle()
+        parts.ask("unsent")
+        parts.peer.away = True
+        parts.peer.call.end()
+        await asyncio.sleep(0.5)
+        parts.ask("asked meanwhile", resend=True)
+        await asyncio.sleep(0.5)
+        parts.peer.away = False
+        await asyncio.sleep(1)
+
+        assert len(parts.peer.calls) > 4
+        assert parts.sent == [["first", "second", "unsent", "asked meanwhile"]]
+
+
+@in_virtual_time
 async def test_a_break_closes_the_old_stream() -> None:
     """Nothing more is written to it."""
     async with asker() as parts:
@@ -603,7 +622,7 @@ async def test_a_peer_that_hangs_is_an_outage() -> None:
         await settle()
         assert parts.client.up is True
         assert parts.outcomes["again"] == []
-        assert parts.peer.call.names == [[], ["hangs"], ["waits"], ["again"]]
+        assert parts.peer.call.names == [[], ["hangs"], ["waits"], [], ["again"]]
 
 
 @in_virtual_time
@@ -873,3 +892,19 @@ def test_every_item_has_exactly_one_outcome(
         )
 
     scenario()
+
+
+@in_virtual_time
+async def test_an_old_outage_on_a_standing_stream_is_ended_by_a_greeting() -> None:
+    """A reply was lost, and nothing is sent any more: the peer is greeted, once a second at most."""
+    async with asker() as parts:
+        parts.ask("lost")
+        await asyncio.sleep(PATIENCE_SECONDS + 1)
+        for name in ("a", "b", "c"):
+            parts.ask(name)
+        await settle()
+        assert parts.peer.call.names == [[], ["lost"], []]
+
+        parts.answer()
+        await settle()
+        assert parts.client.up is True

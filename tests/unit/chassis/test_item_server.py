@@ -390,6 +390,27 @@ async def test_a_client_that_vanishes_takes_its_answers_with_it() -> None:
 
 
 @in_virtual_time
+async def test_an_error_of_the_service_ends_the_stream_and_is_not_hidden() -> None:
+    """What was read before is answered; gRPC tells the client and the log."""
+    async with serving() as (parts, task):
+        parts.context.ask(*notes("a"))
+        await settle()
+
+        def fail(items: Sequence[Note], stream: ItemStream[Note, Echo]) -> None:
+            raise LookupError("a bug")
+
+        parts.server.handle = fail
+        parts.context.ask(*notes("b"))
+        await settle()
+        parts.answer("a")
+        with pytest.raises(LookupError, match="a bug"):
+            await task
+
+        assert parts.context.texts == [["a"]]
+        assert parts.seen.sample("server_streams_open") == 0
+
+
+@in_virtual_time
 async def test_the_metrics_tell_streams_and_messages() -> None:
     """Greetings are messages too."""
     async with serving() as (parts, task):

@@ -159,7 +159,7 @@ def raise_deep(depth: int) -> None:
 def test_an_exception_is_one_line_that_says_what_was_raised(
     capsys: CapSys, log_format: str, depth: int
 ) -> None:
-    """Its type and its text, however long the trace is."""
+    """Its type, its text and where it came from, however long the trace is."""
     log = make(log_format)
     try:
         raise_deep(depth)
@@ -168,7 +168,8 @@ def test_an_exception_is_one_line_that_says_what_was_raised(
     values = read(only_line(capsys), log_format)
 
     assert (values["level"], values["event"], values["login"]) == ("error", "internal_error", "alice")
-    assert "LookupError: no such" in str(values["exception"])
+    assert values["exception"] == "LookupError: no such\\nrule"
+    assert re.search(r"test_logs\.py:[0-9]+ raise_deep$", str(values["trace"]))
 
 
 # Injected bytes

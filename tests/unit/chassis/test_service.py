@@ -173,11 +173,11 @@ def test_a_start_that_fails_is_exit_code_1(error: Exception, capsys: CapSys) -> 
     steps: list[str] = []
 
     async def start(settings: Settings, runtime: Runtime) -> None:
-        await runtime.stack.enter_async_context(Part(steps).named("first"))
+        runtime.stack.callback(steps.append, "closed")
         raise error
 
     assert exit_code(start) == 1
-    assert steps == ["first opened", "first closed"]
+    assert steps == ["closed"]
     (line,) = capsys.readouterr().out.splitlines()
     values = json.loads(line)
     assert (values["level"], values["event"], values["reason"]) == ("error", "cannot_start", "no room")

@@ -136,6 +136,29 @@ def test_a_file_of_another_type_is_refused_with_its_path(
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "database_type", ["GeoIP2-Enterprise", "DBIP-Location-ISP (compat=Enterprise)", "geolite2 country"]
+)
+def test_a_file_that_is_not_refused_can_be_asked(tmp_path: Path, database_type: str) -> None:
+    """Whatever its type is called: otherwise each look-up would fail, and every country would pass."""
+    record = {"country": {"iso_code": "US"}}
+    path = write_mmdb(tmp_path / "test.mmdb", database_type, {"8.8.8.0/24": record})
+    try:
+        data = open_country_data(path)
+    except CountryDataError as error:
+        assert str(path) in str(error)  # noqa: PT017 - refusing the file is one of the two right answers
+    else:
+        assert data.lookup(ip_address("8.8.8.8")) == "US"
+
+
+def test_a_file_without_records_is_refused_with_its_path(tmp_path: Path) -> None:
+    """Nobody can have meant it."""
+    path = write_mmdb(tmp_path / "test.mmdb", "GeoLite2-Country", {})
+    with pytest.raises(CountryDataError) as caught:
+        open_country_data(path)
+    assert str(path) in str(caught.value)
+
+
 def test_a_record_of_another_shape_is_a_value_error(tmp_path: Path) -> None:
     """One bad record among good ones fails as CountryData says, not as a bug would."""
     records = {"1.0.0.0/8": {"country": {"iso_code": "AU"}}, "8.8.8.0/24": {"country": "US"}}

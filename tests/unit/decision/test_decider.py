@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -351,6 +352,17 @@ def test_one_line_tells_everything_about_a_decision() -> None:
     }
 
 
+def test_a_line_tells_how_long_the_decision_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In milliseconds, from the question to the answer."""
+    case = Case(None)
+    monkeypatch.setattr("decision.decider.time", SimpleNamespace(perf_counter=lambda: 100.0))
+    case.decide(mail())
+    monkeypatch.setattr("decision.decider.time", SimpleNamespace(perf_counter=lambda: 100.0123456))
+    case.quota.open[0]([FINE])
+
+    assert [line["ms"] for line in case.lines] == [12.346]
+
+
 @pytest.mark.parametrize(
     ("event", "answer", "action", "reason"),
     [(FROM_US, FINE, "REJECT", "country"), (mail(), OVER, "DEFER", "quota")],
@@ -383,6 +395,30 @@ def test_at_level_1_mail_that_passes_leaves_no_line(
     for stage in Stage:
         case.decide(mail(stage=stage))
     assert case.lines == []
+
+
+@pytest.mark.parametrize("answer", [[OVER], AWAY])
+def test_at_level_1_exempt_senders_leave_no_line(answer: Sequence[LimitState] | QuotaUnavailable) -> None:
+    """That they pass is the admin's own wish; at info the line names every rule that objected."""
+    networks = (ip_network("8.8.8.0/24"),)
+    quiet = Case(answer, level=Level.WARNING, exempt_networks=networks)
+    quiet.verdict(FROM_US)
+    assert quiet.lines == []
+
+    case = Case(answer, level=Level.INFO, exempt_networks=networks)
+    case.verdict(FROM_US)
+    (line,) = case.lines
+    assert (line["level"], line["action"], line["mode"]) == ("info", "DUNNO", "exempt")
+    assert line["would_refuse"] == ("country" if answer is AWAY else "country,quota")
+
+
+def test_a_line_names_every_rule_that_would_have_refused() -> None:
+    """Beside the one that did."""
+    case = Case([OVER], country_mode=Mode.OBSERVE)
+    case.verdict(FROM_US)
+
+    (line,) = case.lines
+    assert (line["reason"], line["mode"], line["would_refuse"]) == ("quota", "enforce", "country")
 
 
 def test_mail_without_a_verdict_leaves_a_line_at_info() -> None:

@@ -28,9 +28,9 @@ def test_all_50_bits_are_shown(monkeypatch: pytest.MonkeyPatch, bits: int, value
 
 
 def test_each_bit_makes_another_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No bit is lost or read twice."""
-    values = set()
+    """No bit is lost."""
+    values = {"0000000000"}
     for bit in range(50):
         monkeypatch.setattr(ids, "getrandbits", lambda _, bit=bit: 1 << bit)
         values.add(new_decision_id())
-    assert len(values) == 50
+    assert len(values) == 51

@@ -235,6 +235,22 @@ async def test_a_charge_without_an_instance_is_never_asked_again() -> None:
     assert len(channel.sent) == 1
 
 
+@in_virtual_time
+async def test_a_refusal_is_never_sent_again_after_a_break() -> None:
+    """It would be counted twice; that it may be missing is counted."""
+    seen = Observed()
+
+    def answer(batch: pb.Batch) -> Any:
+        return grpc.aio.EOF if batch.refusals else pb.Results()
+
+    async with connected(seen, answer) as (client, channel):
+        record(client)
+        await asyncio.sleep(1)
+
+    assert len(channel.sent) == 1
+    assert seen.sample("refusals_unrecorded_total") == 1
+
+
 @pytest.mark.parametrize(("enforced", "mode"), [(True, pb.MODE_ENFORCE), (False, pb.MODE_OBSERVE)])
 @in_virtual_time
 async def test_a_refusal_is_sent(enforced: bool, mode: "pb.Mode.ValueType") -> None:

@@ -97,6 +97,19 @@ async def test_an_expired_question_is_not_decided(seen: Observed, login: bytes) 
     assert seen.sample("items_expired_total") == 1
 
 
+@pytest.mark.parametrize(("left_ms", "asked"), [(0, 0), (1, 1)])
+async def test_a_question_expires_at_its_deadline(
+    monkeypatch: pytest.MonkeyPatch, seen: Observed, left_ms: int, asked: int
+) -> None:
+    """At that very millisecond nobody waits any more."""
+    decider = FakeDecider({b"alice": PASSED})
+    late = question()
+    monkeypatch.setattr("decision.service._now_unix_ms", lambda: late.expires_unix_ms - left_ms)
+    await service(seen, decider).Decide(late, None)
+
+    assert len(decider.asked) == asked
+
+
 async def test_the_deadline_is_handed_on(seen: Observed) -> None:
     """With the time of arrival, from which the decider measures."""
     decider = FakeDecider({b"alice": PASSED})

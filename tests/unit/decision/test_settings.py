@@ -179,6 +179,25 @@ def test_an_empty_time_zone_is_the_hosts(
     assert loaded(monkeypatch, TIMEZONE=timezone).time_zone_name == name
 
 
+@pytest.mark.parametrize("error", [KeyError("TZ"), ValueError("two answers"), OSError("unreadable")])
+def test_a_host_that_cannot_tell_its_time_zone_counts_in_utc(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A host whose files contradict each other does not keep the service from starting."""
+
+    def fail() -> str:
+        raise error
+
+    monkeypatch.setattr(module, "get_localzone_name", fail)
+    assert loaded(monkeypatch).time_zone_name == "UTC"
+
+
+def test_a_host_with_an_unknown_time_zone_counts_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules and quota get no name that they could not use."""
+    monkeypatch.setattr(module, "get_localzone_name", lambda: "Europe/Bonn")
+    assert loaded(monkeypatch).time_zone_name == "UTC"
+
+
 def test_every_rule_has_a_mode_and_a_maker() -> None:
     """The table of rules, the names allowed and the modes go together."""
     assert tuple(RULES) == RULE_NAMES

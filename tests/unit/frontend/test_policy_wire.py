@@ -117,6 +117,16 @@ def test_requests_come_out_one_at_a_time_and_in_order() -> None:
     assert parser.buffered == 4
 
 
+def test_a_short_request_after_a_long_one_in_pieces_is_found() -> None:
+    """Where its end may be has nothing to do with the long one."""
+    parser = parse(FIRST + b"sender=%b" % (b"x" * 1000))
+    assert parser.next_request() is None
+    parser.receive(b"\n\n" + FIRST + b"sender=a\n\n")
+    requests = [parser.next_request() for _ in range(2)]
+
+    assert [request and request[b"sender"] for request in requests] == [b"x" * 1000, b"a"]
+
+
 def test_a_request_comes_out_with_its_last_byte() -> None:
     """Not before, and without waiting for more."""
     parser = PolicyParser()

@@ -156,6 +156,18 @@ def test_more_than_a_billion_are_refused(stage: Stage, unit: Unit, enforce: bool
 
 
 @pytest.mark.parametrize(
+    ("unit", "charged", "refused"),
+    [(Unit.RECIPIENTS, 2, 10**9 - 2), (Unit.MESSAGES, 0, 1), (Unit.MESSAGES, 2, 1)],
+)
+def test_a_refused_absurd_count_is_seen_among_the_refused(unit: Unit, charged: int, refused: int) -> None:
+    """By what it would have cost, and by 1 at least; only an enforced limit counts it."""
+    strict, watched = limit(unit=unit), limit(unit=unit, enforce=False, name="watched")
+    found = assessed(later(Stage.DATA, 10**9 + 1, strict, watched), charged=charged)
+
+    assert [counter.refused for counter in found.counters] == [refused, 0]
+
+
+@pytest.mark.parametrize(
     ("charged", "item", "units"),
     [
         (0, charge(limits=(limit(unit=Unit.MESSAGES),)), 1),

@@ -219,6 +219,12 @@ def test_a_stage_of_a_newer_version_charges_nothing(sent: "pb.Stage.ValueType", 
     assert read_charge(charge(stage=sent)).stage is stage
 
 
+@pytest.mark.parametrize("maximum", [1, 10**9])
+def test_a_maximum_is_one_to_a_billion(maximum: int) -> None:
+    """Both ends are allowed."""
+    assert read_charge(charge(1, limit(maximum=maximum))).limits[0].maximum == maximum
+
+
 @pytest.mark.parametrize("name", ["n", "n" * 64, "ü" * 32])
 def test_names_have_up_to_64_bytes(name: str) -> None:
     """Of limits and of rules."""

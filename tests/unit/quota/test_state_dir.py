@@ -20,6 +20,8 @@ def test_the_directory_is_made(tmp_path: Path) -> None:
         assert held == path
         assert path.is_dir()
         assert stat.S_IMODE(path.stat().st_mode) & 0o027 == 0
+        (lock,) = path.iterdir()
+        assert stat.S_IMODE(lock.stat().st_mode) & 0o137 == 0
 
 
 def test_a_second_holder_is_told_so(tmp_path: Path) -> None:

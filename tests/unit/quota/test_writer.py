@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -148,7 +149,7 @@ async def test_a_transaction_is_bounded(
     monkeypatch: pytest.MonkeyPatch, seen: Observed, clock: Clock
 ) -> None:
     """No more jobs join it once it has the items that it may have; the others come next."""
-    monkeypatch.setattr(module, "MAX_ITEMS_PER_TRANSACTION", 3)
+    monkeypatch.setattr(module, "MAX_ITEMS_PER_TRANSACTION", 4)
     store = FakeStore()
     store.gate.clear()
     async with writing(store, seen, clock) as writer:
@@ -216,6 +217,19 @@ async def test_a_busy_store_is_tried_again(seen: Observed, clock: Clock) -> None
     assert seen.sample("store_transactions_total") == 1
     assert seen.sample("store_up") == 1
     assert seen.log.events == ["store_failed", "store_works_again"]
+
+
+async def test_a_busy_store_is_left_alone_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, seen: Observed, clock: Clock
+) -> None:
+    """Between two tries, so that whoever holds it gets on."""
+    pauses: list[float] = []
+    watched = SimpleNamespace(sleep=pauses.append, perf_counter=time.perf_counter, monotonic=time.monotonic)
+    monkeypatch.setattr(module, "time", watched)
+    monkeypatch.setattr(module, "BUSY_PAUSE_SECONDS", 0.02)
+    async with writing(FakeStore(BUSY, BUSY), seen, clock) as writer:
+        assert await submit(writer, numbered(1)) == [done(1)]
+    assert pauses == [0.02, 0.02]
 
 
 async def test_a_busy_store_is_tried_until_the_charges_expire(seen: Observed, clock: Clock) -> None:
@@ -356,6 +370,19 @@ async def test_when_all_is_forgotten_the_writer_rests(seen: Observed, clock: Clo
         for number in range(5):
             await submit(writer, numbered(number))
     assert len(store.expired) == 1
+
+
+async def test_a_store_that_fails_is_not_asked_to_forget(seen: Observed, clock: Clock) -> None:
+    """Until it works again: otherwise the trouble would seem to be over between two failures."""
+    store = FakeStore(BROKEN, BROKEN)
+    async with writing(store, seen, clock) as writer:
+        await submit(writer, numbered(1))
+        await submit(writer, numbered(2))
+        assert store.expired == []
+        await submit(writer, numbered(3))
+
+    assert len(store.expired) == 1
+    assert seen.log.events == ["store_failed", "store_works_again"]
 
 
 async def test_an_idle_writer_forgets_too(

@@ -150,6 +150,32 @@ def test_a_checkpoint_that_fails_is_told_and_tried_again(path: Path) -> None:
     assert reasons[:2] == ["file is not a database"] * 2
 
 
+def test_without_a_commit_there_is_no_checkpoint(path: Path) -> None:
+    """Each is done for a commit; an idle night costs nothing."""
+    path.write_bytes(b"this is no database " * 500)
+    reasons: list[str] = []
+    checkpointer = Checkpointer(path, reasons.append)
+    try:
+        assert not checkpointer.wal_is_large()
+        time.sleep(0.02)
+        assert reasons == []
+        checkpointer.committed()
+        assert eventually(lambda: bool(reasons))
+        time.sleep(0.02)
+        assert len(reasons) == 1
+    finally:
+        checkpointer.close()
+
+
+def test_closing_ends_the_thread(checkpointer: Checkpointer) -> None:
+    """Afterwards nobody holds the database."""
+    threads = [thread for thread in threading.enumerate() if thread.name == "checkpoint"]
+    assert len(threads) == 1
+    checkpointer.committed()
+    checkpointer.close()
+    assert not threads[0].is_alive()
+
+
 def test_closing_waits_for_no_interval(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Neither before the first commit nor between two checkpoints."""
     monkeypatch.setattr(module, "INTERVAL_SECONDS", 3600.0)
