@@ -1,13 +1,26 @@
 """`mtpolicyctl`, the admin's command. Services add their own commands: entry points `mtpolicyd.commands`."""
 
 import asyncio
+import json
+import os
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from chassis.config import DEFAULT, Config, ConfigFile, check, config_path, load, read_file, start_config
 from chassis.launcher import SERVICES, Launcher
-from chassis.settings import ServiceSettings, SettingsError, declarations, exit_with, load, registered
+from chassis.settings import (
+    PREFIX,
+    ServiceSettings,
+    SettingsError,
+    declarations,
+    exit_with,
+    registered,
+    shown_value,
+)
 
 app = typer.Typer(
     help="Run and ask univention-mtpolicyd, the policy service for Postfix.",
@@ -20,22 +33,66 @@ app = typer.Typer(
 def run() -> None:
     """Start frontend, decision and quota on this host; Ctrl-C or SIGTERM stops them."""
     classes = registered()
-    lines: list[str] = []
-    settings: dict[str, ServiceSettings] = {}
-    for name in SERVICES:
-        try:
-            settings[name] = load(classes[name])
-        except SettingsError as error:
-            lines += error.lines
-    if lines:
-        exit_with(SettingsError(dict.fromkeys(lines)))
+    try:
+        settings = {name: config.settings for name, config in _load_all(classes).items()}
+    except SettingsError as error:
+        if config_path() is None:
+            exit_with(error)
+        # With a file, the services may start with their last good settings; or this ends here.
+        settings = {name: start_config(name, classes[name]).config.settings for name in SERVICES}
+        for line in error.lines:
+            typer.echo(f"univention-mtpolicyd: {line}", err=True)
     raise typer.Exit(asyncio.run(_run(settings)))
 
 
+@app.command("check-config")
+def check_config(
+    file: Annotated[Path | None, typer.Argument(help="The file; default: MTPOLICYD_CONFIG.")] = None,
+) -> None:
+    """Say what is wrong with a settings file. Exit code 0: nothing; 2: something, a line for each."""
+    path = file or config_path()
+    if path is None:
+        exit_with(SettingsError(["name a file, or set MTPOLICYD_CONFIG"]))
+    # The file alone is asked about: no variable of the environment may hide what is wrong in it.
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
+    try:
+        _load_all(registered(), read_file(path))
+    except SettingsError as error:
+        exit_with(error)
+    typer.echo(f"{path} is good")
+
+
+@app.command("show-config")
+def show_config(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Print the settings that a start would bring in force, each with where its value comes from."""
+    try:
+        configs = _load_all(registered())
+    except SettingsError as error:
+        exit_with(error)
+    rows = {
+        field: (shown_value(getattr(config.settings, field)), config.sources[field])
+        for config in configs.values()
+        for field in type(config.settings).model_fields
+    }
+    if as_json:
+        typer.echo(
+            json.dumps({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
+        )
+        return
+    width = max(map(len, rows))
+    for name, (value, source) in rows.items():
+        typer.echo(f"{name:<{width}}  {value}" + ("" if source == DEFAULT else f"    ({source})"))
+
+
 @app.command()
-def settings() -> None:
+def settings(
+    toml: Annotated[bool, typer.Option("--toml", help="Print an example of the settings file.")] = False,
+) -> None:
     """Print every setting as a Markdown table: name, default, what is allowed, what it does."""
-    for line in settings_table():
+    for line in settings_example() if toml else settings_table():
         typer.echo(line)
 
 
@@ -47,6 +104,40 @@ def settings_table() -> list[str]:
         default = f"`{item.default}`" if item.default else "(empty)"
         lines.append(f"| `{item.name}` | {default} | {item.allowed} | {item.description} |")
     return lines
+
+
+def settings_example() -> list[str]:
+    """The lines of an example file: every setting with its default, commented out."""
+    classes = registered()
+    lines = [
+        "# Settings of univention-mtpolicyd. MTPOLICYD_CONFIG names this file.",
+        "# A change is in force within two seconds, except where a restart is named.",
+        "# A variable of the environment (MTPOLICYD_THRESHOLD=500) beats the line here.",
+    ]
+    for item in declarations(classes[name] for name in reversed(SERVICES)):
+        lines += [
+            "",
+            f"# {item.description[:1].upper()}{item.description[1:]}.",
+            f"# Allowed: {item.allowed}." + (" Needs a restart." if item.needs_restart else ""),
+            f"#{item.key} = {item.toml}",
+        ]
+    return lines
+
+
+def _load_all(
+    classes: Mapping[str, type[ServiceSettings]], file: ConfigFile | None = None
+) -> dict[str, Config[ServiceSettings]]:
+    """Every service's settings. Raises SettingsError with what is wrong in any of them."""
+    lines: list[str] = []
+    configs = {}
+    for name in reversed(SERVICES):
+        try:
+            configs[name] = check(classes[name], file) if file else load(classes[name])
+        except SettingsError as error:
+            lines += error.lines
+    if lines:
+        raise SettingsError(dict.fromkeys(lines))
+    return configs
 
 
 async def _run(settings: Mapping[str, ServiceSettings]) -> int:

@@ -56,6 +56,10 @@ class Logger(structlog.BoundLoggerBase):
         """An error with the trace of the exception that is being handled, in one line."""
         self._log(Level.ERROR, event, values | {"exc_info": True})
 
+    def set_threshold(self, debug: int) -> None:
+        """Write lines up to this level from now on. Args: debug: 0 to 4."""
+        self.threshold = Level(debug)
+
     def enabled(self, level: Level) -> bool:
         """Whether a line of this level would be written, for callers on a hot path."""
         return level <= self.threshold

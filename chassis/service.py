@@ -11,40 +11,59 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import uvloop
 
+from chassis.config import config_path, start_config
 from chassis.errors import StartError
 from chassis.http import metrics_server
 from chassis.logs import Logger, open_log
 from chassis.metrics import Metrics
-from chassis.settings import ServiceSettings, load_or_exit
+from chassis.reload import Reloader
+from chassis.settings import ServiceSettings
 
 EXIT_START = 1
 STOP_SECONDS = 10.0
+
 
 S = TypeVar("S", bound=ServiceSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Generic[S]):
     """What a service's composition root builds on."""
 
     log: Logger
     metrics: Metrics
     stack: AsyncExitStack
     fail: Callable[[str], None]  # end the process with an error: a part has died that cannot come back
+    reloader: Reloader[S]  # holds the settings in force
 
 
-def run_service(name: str, settings_class: type[S], start: Callable[[S, Runtime], Awaitable[None]]) -> None:
+def run_service(
+    name: str, settings_class: type[S], start: Callable[[S, Runtime[S]], Awaitable[None]]
+) -> None:
     """Run until SIGTERM or SIGINT. Exit code 0; 2 if a setting is wrong; 1 if it cannot start or go on."""
-    settings = load_or_exit(settings_class)
+    started = start_config(name, settings_class)
+    settings = started.config.settings
     log = open_log(service=name, debug=settings.debug, log_format=settings.log_format)
-    sys.exit(uvloop.run(_serve(settings, log, start)))
+    metrics = Metrics()
+    reloader = Reloader(started.config, config_path(), started.last_good, log=log, metrics=metrics)
+    if started.refused is not None:
+        reloader.refused(started.refused)
+        log.error("started_with_last_good_settings", version=started.config.version)
+    reloader.on_change(lambda config: log.set_threshold(config.settings.debug))
+    sys.exit(uvloop.run(_serve(settings, log, metrics, reloader, start)))
 
 
-async def _serve(settings: S, log: Logger, start: Callable[[S, Runtime], Awaitable[None]]) -> int:
+async def _serve(
+    settings: S,
+    log: Logger,
+    metrics: Metrics,
+    reloader: Reloader[S],
+    start: Callable[[S, Runtime[S]], Awaitable[None]],
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     failures: list[str] = []
@@ -56,11 +75,12 @@ async def _serve(settings: S, log: Logger, start: Callable[[S, Runtime], Awaitab
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stack = AsyncExitStack()
-    runtime = Runtime(log=log, metrics=Metrics(), stack=stack, fail=fail)
+    runtime = Runtime(log=log, metrics=metrics, stack=stack, fail=fail, reloader=reloader)
     try:
         # The metrics port opens first and closes last: a start or a stop that hangs can be seen.
         await stack.enter_async_context(metrics_server(settings.metrics_endpoint, runtime.metrics))
         await start(settings, runtime)
+        await stack.enter_async_context(reloader.watching())
     except (StartError, OSError) as error:
         log.error("cannot_start", reason=error)
         await stack.aclose()

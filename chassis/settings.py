@@ -1,4 +1,4 @@
-"""Settings come from environment variables `MTPOLICYD_*`, are checked once, and never change afterwards.
+"""How settings are declared: names, types, defaults, and words for what is allowed (config.py reads them).
 
 A service declares a `ServiceSettings` class and names it as an entry point `mtpolicyd.settings`. So each
 process can tell a misspelt name from a name of its neighbour without importing that neighbour's code
@@ -9,15 +9,16 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal, NamedTuple, NoReturn, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MTPOLICYD_"
 # The test suite's own switches are no settings of a service, but may stand in the same environment.
@@ -85,11 +86,16 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class NeedsRestart:
+    """Marks a setting whose change is not taken over by a running service."""
+
+
 def split_list(value: object) -> object:
-    """Split comma-separated text; blanks around items and empty items are forgiven."""
+    """A list of a file, or comma-separated text; blanks around items and empty items are forgiven."""
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
-    return value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _parse_networks(value: object) -> object:
@@ -103,7 +109,9 @@ def _parse_networks(value: object) -> object:
 Debug = Annotated[int, Field(ge=0, le=4), Allowed("0 error, 1 warning, 2 notice, 3 info, 4 debug")]
 Port = Annotated[int, Field(ge=1, le=65535), Allowed("a port number, 1 to 65535")]
 # NoDecode: pydantic-settings would read every composite value as JSON.
-Endpoint = Annotated[Address, NoDecode, BeforeValidator(Address.parse), Allowed("host:port or unix:/path")]
+Endpoint = Annotated[
+    Address, NoDecode, BeforeValidator(Address.parse), Allowed("host:port or unix:/path"), NeedsRestart()
+]
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...],
     NoDecode,
@@ -112,17 +120,59 @@ Networks = Annotated[
 ]
 
 
+SYSTEM_STATE = Path("/var/lib/univention-mtpolicyd")
+
+
+def _default_statedir() -> Path:
+    """systemd's StateDirectory, root's own place, or the user's (XDG base directory specification)."""
+    if systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(systemd.split(":")[0])
+    if os.geteuid() == 0:
+        return SYSTEM_STATE
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(base) / SYSTEM_STATE.name
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("the path does not begin with /")
+    return path
+
+
 class ServiceSettings(BaseSettings):
-    """The settings that every service has. One immutable snapshot is taken at the start."""
+    """The settings that every service has; an instance never changes."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True
     )
 
     debug: Debug = Field(1, description="how much is logged; refusals are logged at 1, every decision at 3")
-    log_format: Annotated[Literal["keyvalue", "json"], Allowed("keyvalue or json")] = Field(
+    log_format: Annotated[Literal["keyvalue", "json"], Allowed("keyvalue or json"), NeedsRestart()] = Field(
         "keyvalue", description="form of the log lines"
     )
+    statedir: Annotated[
+        Path,
+        AfterValidator(_absolute),
+        Allowed("an absolute path"),
+        NeedsRestart(),
+        ShownDefault(str(SYSTEM_STATE)),
+    ] = Field(
+        default_factory=_default_statedir,
+        description="where the counts are kept, and the last good settings; made if it is missing; "
+        f"without root `~/.local/state/{SYSTEM_STATE.name}`",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment beats what is handed in, which is the file."""
+        return env_settings, init_settings
 
     def banner(self) -> list[tuple[str, str]]:
         """(label, text) lines that `mtpolicyctl run` prints once everything is up."""
@@ -134,7 +184,9 @@ class ServiceSettings(BaseSettings):
         raise NotImplementedError
 
 
-S = TypeVar("S", bound=ServiceSettings)
+def needs_restart(cls: type[ServiceSettings], field: str) -> bool:
+    """Whether a running service cannot take a change over."""
+    return any(isinstance(item, NeedsRestart) for item in cls.model_fields[field].metadata)
 
 
 class Declaration(NamedTuple):
@@ -144,6 +196,21 @@ class Declaration(NamedTuple):
     default: str
     allowed: str
     description: str
+    needs_restart: bool
+
+    @property
+    def key(self) -> str:
+        """Its name in the settings file."""
+        return self.name.removeprefix(PREFIX).lower()
+
+    @property
+    def toml(self) -> str:
+        """Its default in the settings file."""
+        return (
+            self.default
+            if self.default.isdigit() and not self.default.startswith("0")
+            else f'"{self.default}"'
+        )
 
 
 def registered() -> dict[str, type[ServiceSettings]]:
@@ -159,38 +226,13 @@ def declarations(classes: Iterable[type[ServiceSettings]]) -> Iterator[Declarati
             name = PREFIX + field.upper()
             if name not in seen:
                 seen.add(name)
-                yield Declaration(name, _shown_default(info), _allowed(cls, field), info.description or "")
-
-
-def load(cls: type[S], environ: Mapping[str, str] = os.environ) -> S:
-    """Read and check the settings of one service.
-
-    Raises:
-        SettingsError: a value is not allowed, or a `MTPOLICYD_*` name is not one of any service.
-    """
-    lines = list(_unknown_names(environ, [cls, *registered().values()]))
-    try:
-        settings = cls()
-    except ValidationError as error:
-        for problem in error.errors():
-            field = str(problem["loc"][0])
-            name = PREFIX + field.upper()
-            reason = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else ""
-            value = environ.get(name, "")
-            line = f"{name}={value!r} is not allowed"
-            line += f" ({reason})" if reason else ""
-            lines.append(f"{line}; allowed: {_allowed(cls, field)}")
-    if lines:
-        raise SettingsError(dict.fromkeys(lines))
-    return settings
-
-
-def load_or_exit(cls: type[S]) -> S:
-    """`load`, or one line for each wrong setting on standard error and exit code 2."""
-    try:
-        return load(cls)
-    except SettingsError as error:
-        exit_with(error)
+                yield Declaration(
+                    name,
+                    _shown_default(info),
+                    allowed_text(cls, field),
+                    info.description or "",
+                    needs_restart(cls, field),
+                )
 
 
 def exit_with(error: SettingsError) -> NoReturn:
@@ -204,22 +246,27 @@ def _shown_default(info: FieldInfo) -> str:
     for item in info.metadata:
         if isinstance(item, ShownDefault):
             return item.text
-    default = info.default
-    if type(default) in (tuple, frozenset):
-        return ",".join(map(str, default))
-    return "" if default is None else str(default)
+    return shown_value(info.default)
 
 
-def _allowed(cls: type[ServiceSettings], field: str) -> str:
+def shown_value(value: object) -> str:
+    """A value as it would be written into the environment."""
+    if type(value) in (tuple, frozenset):
+        items: Iterable[object] = value  # type: ignore[assignment]
+        return ",".join(
+            sorted(item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in items)
+        )
+    return "" if value is None else str(value)
+
+
+def allowed_text(cls: type[ServiceSettings], field: str) -> str:
+    """What a setting may be, in words."""
     return next(item.text for item in cls.model_fields[field].metadata if isinstance(item, Allowed))
 
 
-def _unknown_names(environ: Mapping[str, str], classes: Iterable[type[ServiceSettings]]) -> Iterator[str]:
-    known = {PREFIX + field.upper() for cls in classes for field in cls.model_fields}
-    for name in sorted(environ):
-        if name.upper().startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
-            # Without the prefix, which makes any two names look alike.
-            short = {other.removeprefix(PREFIX) for other in known}
-            near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), short, n=1)
-            hint = f"did you mean {PREFIX}{near[0]}?" if near else "see `mtpolicyctl settings` for all names"
-            yield f"{name}={environ[name]!r} is not a setting; {hint}"
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The setting that was probably meant."""
+    # Without the prefix, which makes any two names look alike.
+    short = {other.removeprefix(PREFIX).lower(): other for other in known}
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX).lower(), short, n=1)
+    return short[near[0]] if near else None

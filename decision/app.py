@@ -1,5 +1,8 @@
 """The composition root of decision: the one module that knows all the others."""
 
+from pathlib import Path
+
+from chassis.config import Config
 from chassis.grpc_server import grpc_server, open_channel
 from chassis.logs import Logger
 from chassis.metrics import Metrics
@@ -15,22 +18,27 @@ from decision.settings import Settings
 from protos.decision_pb2_grpc import add_DecisionServicer_to_server
 
 
-async def start(settings: Settings, runtime: Runtime) -> None:
+async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     """Open the country data, then the stream to quota, then the port."""
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
-    data = find_country_data(settings, log)
-    export_country_data(data, metrics)
-    lookups = metrics.counter(
-        "geoip_lookups_total", "Looked-up client addresses by result.", result=list(Kind)
+    country_data = CountryDataInUse(log, metrics)
+    policy = make_policy(
+        settings, country_data.origins(settings.geoip_database), runtime.reloader.config.version
     )
-    policy = make_policy(settings, Origins(data, lookups))
 
     channel = open_channel(settings.quota_target)
     stack.push_async_callback(channel.close)
     quota = QuotaClient(channel, log=log, metrics=metrics)
     await stack.enter_async_context(background(quota.run(), died=runtime.fail))
 
-    service = DecisionService(Decider(policy, quota, log=log, metrics=metrics), log=log, metrics=metrics)
+    decider = Decider(policy, quota, log=log, metrics=metrics)
+
+    def change(config: Config[Settings]) -> None:
+        origins = country_data.origins(config.settings.geoip_database)
+        decider.policy = make_policy(config.settings, origins, config.version)
+
+    runtime.reloader.on_change(change)
+    service = DecisionService(decider, log=log, metrics=metrics)
     await stack.enter_async_context(
         grpc_server(
             settings.decision_listen,
@@ -41,26 +49,41 @@ async def start(settings: Settings, runtime: Runtime) -> None:
     )
 
 
-def find_country_data(settings: Settings, log: Logger) -> CountryData | None:
-    """The file of the settings, else the built-in one, else none; what is missing is said loudly."""
-    if settings.geoip_database is not None:
+class CountryDataInUse:
+    """Opens the file of the settings, else the built-in one, else none, and shows which it is."""
+
+    def __init__(self, log: Logger, metrics: Metrics) -> None:
+        self._log = log
+        self._usable = metrics.gauge(
+            "geoip_db_usable", "1 if there is country data, 0 if every country passes."
+        )
+        self._built = metrics.gauge(
+            "geoip_db_build_timestamp_seconds", "When the country data in use was built.", ("source",)
+        )
+        self._lookups = metrics.counter(
+            "geoip_lookups_total", "Looked-up client addresses by result.", result=list(Kind)
+        )
+        self._opened: tuple[Path | None, Origins] | None = None
+
+    def origins(self, path: Path | None) -> Origins:
+        """The look-ups in this file; the same object as long as the path is the same."""
+        if self._opened is None or self._opened[0] != path:
+            data = self._open(path)
+            self._usable.set(data is not None)
+            self._built.clear()
+            if data is not None:
+                self._built.labels("builtin" if data.built_in else "file").set(data.build_unix_seconds)
+            self._opened = path, Origins(data, self._lookups)
+        return self._opened[1]
+
+    def _open(self, path: Path | None) -> CountryData | None:
+        if path is not None:
+            try:
+                return open_country_data(path)
+            except CountryDataError as error:
+                self._log.error("country_data_unusable", reason=error, instead="the built-in data")
         try:
-            return open_country_data(settings.geoip_database)
+            return open_built_in()
         except CountryDataError as error:
-            log.error("country_data_unusable", reason=error, instead="the built-in data")
-    try:
-        return open_built_in()
-    except CountryDataError as error:
-        log.error("no_country_data", reason=error, consequence="mail from every country passes")
-        return None
-
-
-def export_country_data(data: CountryData | None, metrics: Metrics) -> None:
-    """Show which file is in use."""
-    usable = metrics.gauge("geoip_db_usable", "1 if there is country data, 0 if every country passes.")
-    usable.set(data is not None)
-    built = metrics.gauge(
-        "geoip_db_build_timestamp_seconds", "When the country data in use was built.", ("source",)
-    )
-    if data is not None:
-        built.labels("builtin" if data.built_in else "file").set(data.build_unix_seconds)
+            self._log.error("no_country_data", reason=error, consequence="mail from every country passes")
+            return None

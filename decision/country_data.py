@@ -4,7 +4,8 @@ Read are MaxMind's and DB-IP's Country and City files (through geoip2) and flat 
 `{"country_code": "DE"}`, as the built-in one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.resources import as_file, files
 from itertools import islice
 from pathlib import Path
@@ -44,9 +45,9 @@ def open_country_data(path: Path, *, built_in: bool = False) -> CountryData:
             metadata = reader.metadata()
             # A type's name promises little, and a file without countries would let everybody pass.
             records = [record for _, record in islice(reader, SAMPLED_RECORDS)]
-        if any(_flat_code(record) for record in records):
+        if _tells(_flat_code, records):
             lookup = _plain_lookup(path, _flat_code)
-        elif any(_nested_code(record) for record in records):
+        elif _tells(_nested_code, records):
             lookup = _geoip2_lookup(path, metadata.database_type)
         else:
             raise ValueError(f"its records ({metadata.database_type}) tell no country")
@@ -86,22 +87,37 @@ def _plain_lookup(path: Path, code_of: Callable[[object], str]) -> Callable[[Add
 
     def lookup(address: Address) -> str:
         record = reader.get(address)
-        if record is None:
-            return ""
-        code = code_of(record)
-        if not code:
-            raise ValueError(f"a record without a country: {str(record)[:80]}")
-        return code
+        return "" if record is None else code_of(record)
 
     return lookup
 
 
 def _flat_code(record: object) -> str:
-    code = record.get("country_code") if isinstance(record, dict) else None
-    return code if isinstance(code, str) else ""
+    """The code of `{"country_code": "DE"}`, "" if it has none. Raises ValueError for another shape."""
+    return _text(_mapping(record).get("country_code", ""))
 
 
 def _nested_code(record: object) -> str:
-    country = record.get("country") if isinstance(record, dict) else None
-    code = country.get("iso_code") if isinstance(country, dict) else None
-    return code if isinstance(code, str) else ""
+    """That of `{"country": {"iso_code": "DE"}}`, "" if it has none. Raises ValueError for another shape."""
+    return _text(_mapping(_mapping(record).get("country", {})).get("iso_code", ""))
+
+
+def _tells(code_of: Callable[[object], str], records: Iterable[object]) -> bool:
+    """Whether at least one of the records has a code."""
+    for record in records:
+        with suppress(ValueError):
+            if code_of(record):
+                return True
+    return False
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"no map: {str(value)[:80]}")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"no country code: {str(value)[:80]}")
+    return value

@@ -11,6 +11,7 @@ from decision.chain import Finding, Opinion
 from decision.ids import new_decision_id
 from decision.policy import Policy
 from decision.quota_client import QuotaClient, QuotaUnavailable
+from decision.rules import RULES
 from decision.verdict import LimitState, MailEvent, Stage, Verb
 
 QUOTA_SECONDS = 1.5
@@ -58,10 +59,10 @@ class Decider:
         self.policy = policy
         self._quota = quota
         self._log = log
-        rules = [rule.name for rule in policy.chain.rules]
+        rules = list(RULES)
         self._decisions = metrics.counter(
             "decisions_total",
-            "Decisions on mail with a login. In mode observe or exempt it passed though a rule objected.",
+            "Mail with a login, by rule that objected. In mode observe or exempt it passed all the same.",
             action=[verb.lower() for verb in Verb],
             reason=[NO_REASON, *rules],
             mode=["enforce", "observe", "exempt"],
@@ -153,6 +154,7 @@ class Decider:
         if states:
             values |= {"used": states[0].used, "limit": states[0].maximum, "refused": states[0].refused}
         values |= more
+        values["settings"] = case.policy.version
         values["ms"] = round((time.perf_counter() - case.started) * 1000, 3)
         (self._log.warning if loud else self._log.info)(event, **values)
 

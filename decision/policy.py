@@ -17,6 +17,7 @@ from protos import quota_pb2 as pb
 class Policy:
     """See the settings of the same names."""
 
+    version: str  # of the settings
     chain: Chain
     limits: Mapping[bool, Sequence[pb.Limit]]  # of the limiting rules, by whether the sender is exempt
     enforces_limits: bool
@@ -30,10 +31,11 @@ class Policy:
         return account in self.exempt_accounts or is_in(client_address, self.exempt_networks)
 
 
-def make_policy(settings: Settings, origins: Origins) -> Policy:
+def make_policy(settings: Settings, origins: Origins, version: str = "") -> Policy:
     """Build the chain in the order of the settings."""
     chain = Chain((RULES[name](settings, origins), settings.mode_of(name)) for name in settings.rules)
     return Policy(
+        version=version,
         chain=chain,
         limits={
             exempt: [limit_message(rule, mode, exempt=exempt) for rule, mode in chain.limiting]

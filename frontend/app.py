@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from chassis.config import Config
+from chassis.errors import StartError
 from chassis.grpc_server import open_channel
 from chassis.service import Runtime
 from chassis.tasks import background
@@ -12,7 +14,7 @@ from frontend.settings import Settings
 from protos.decision_pb2_grpc import DecisionStub
 
 
-async def start(settings: Settings, runtime: Runtime) -> None:
+async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     """Open the stream to decision, then the port for Postfix."""
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
     raise_descriptor_limit(settings.max_connections)
@@ -23,6 +25,16 @@ async def start(settings: Settings, runtime: Runtime) -> None:
 
     asker = DecisionAsker(decision, on_failure=Verb(settings.on_failure.upper()), metrics=metrics)
     server = PolicyServer(asker, most=settings.max_connections, log=log, metrics=metrics)
+
+    def change(config: Config[Settings]) -> None:
+        asker.set_on_failure(Verb(config.settings.on_failure.upper()))
+        try:
+            raise_descriptor_limit(config.settings.max_connections)
+            server.most = config.settings.max_connections
+        except StartError as error:
+            log.error("settings_refused", reason=error)
+
+    runtime.reloader.on_change(change)
     socket = Path(settings.socket.path) if settings.socket else None
     await stack.enter_async_context(
         server.listening(settings.hosts, settings.port, socket, settings.socket_mode)

@@ -59,7 +59,7 @@ class DecisionAsker:
         self, decision: ItemClient[pb.Question, pb.Answer], *, on_failure: Verb, metrics: Metrics
     ) -> None:
         self._decision = decision
-        self._failure_reply = DUNNO if on_failure is Verb.DUNNO else serialise(on_failure, FAILURE_TEXT)
+        self.set_on_failure(on_failure)
         requests = metrics.counter("requests_total", "Policy requests.", state=[*STATES, _OTHER_STATE])
         self._requests = {state.encode(): requests.labels(state) for state in STATES}
         self._other_requests = requests.labels(_OTHER_STATE)
@@ -75,6 +75,10 @@ class DecisionAsker:
         self._seconds = metrics.histogram(
             "request_duration_seconds", "From a complete request with a login to its reply."
         )
+
+    def set_on_failure(self, verb: Verb) -> None:
+        """What mail with a login hears from now on when there is no verdict."""
+        self._failure_reply = DUNNO if verb is Verb.DUNNO else serialise(verb, FAILURE_TEXT)
 
     def ask(self, request: PolicyRequest, answer: Callable[[bytes], None]) -> None:
         """See frontend.connection.Asker."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chassis.settings import load_or_exit
+from chassis.config import load_or_exit
 from frontend.policy_wire import REQUEST_TYPE
 from frontend.settings import Settings
 
@@ -33,7 +33,7 @@ def probe(
 
     Exit code 0: the mail would pass; 1: it would be refused; 3: the service does not answer.
     """
-    settings = load_or_exit(Settings)
+    settings = load_or_exit(Settings).settings
     address = (settings.hosts[0], settings.port)
     request = {
         "request": REQUEST_TYPE.decode(),

@@ -26,7 +26,7 @@ class PolicyServer:
 
     def __init__(self, asker: Asker, *, most: int, log: Logger, metrics: Metrics) -> None:
         self._asker = asker
-        self._most = most
+        self.most = most
         self._log = log
         self._connections: set[PolicyConnection] = set()
         self._empty = asyncio.Event()
@@ -43,7 +43,7 @@ class PolicyServer:
     def opened(self, connection: PolicyConnection) -> bool:
         """See frontend.connection.Connections."""
         self._total.inc()
-        if len(self._connections) >= self._most:
+        if len(self._connections) >= self.most:
             self._too_many.inc()
             return False
         self._connections.add(connection)

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from chassis.settings import Address, Allowed, Endpoint, Port, ServiceSettings, ShownDefault, split_list
+from chassis.settings import (
+    Address,
+    Allowed,
+    Endpoint,
+    NeedsRestart,
+    Port,
+    ServiceSettings,
+    ShownDefault,
+    split_list,
+)
 
 LOCALHOST = "127.0.0.1"
 
@@ -26,15 +35,23 @@ def _parse_mode(value: object) -> object:
 class Settings(ServiceSettings):
     """See ServiceSettings."""
 
-    host: Annotated[str, Allowed("addresses or host names, comma-separated, or empty")] = Field(
-        "", description=f"where Postfix reaches the frontend; empty: {LOCALHOST}"
+    host: Annotated[str, Allowed("addresses or host names, comma-separated, or empty"), NeedsRestart()] = (
+        Field("", description=f"where Postfix reaches the frontend; empty: {LOCALHOST}")
     )
-    port: Port = Field(12345, description="TCP port for Postfix")
+    port: Annotated[Port, NeedsRestart()] = Field(12345, description="TCP port for Postfix")
     socket: Annotated[
-        Address | None, NoDecode, BeforeValidator(_parse_socket), Allowed("an absolute path, or empty")
+        Address | None,
+        NoDecode,
+        BeforeValidator(_parse_socket),
+        Allowed("an absolute path, or empty"),
+        NeedsRestart(),
     ] = Field(None, description="a UNIX socket for Postfix, beside the port; empty: none")
     socket_mode: Annotated[
-        int, BeforeValidator(_parse_mode), Allowed("octal digits such as 0660"), ShownDefault("0660")
+        int,
+        BeforeValidator(_parse_mode),
+        Allowed("octal digits such as 0660"),
+        NeedsRestart(),
+        ShownDefault("0660"),
     ] = Field(0o660, description="access rights of the UNIX socket")
     max_connections: Annotated[int, Field(ge=1, le=100_000), Allowed("a whole number, 1 to 100000")] = Field(
         5000, description="connections from Postfix; one more is closed at once"

@@ -15,7 +15,7 @@ from quota.writer import Writer
 DATABASE = "quota.sqlite3"
 
 
-async def start(settings: Settings, runtime: Runtime) -> None:
+async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     """Open the state, then the writer, then the port; everything ends in the opposite order."""
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
     path = stack.enter_context(locked_state_dir(settings.statedir)) / DATABASE

@@ -2,7 +2,8 @@
 
 import re
 
-from chassis.ctl import settings_table
+from chassis.config import CONFIG
+from chassis.ctl import settings_example, settings_table
 from chassis.settings import declarations, registered
 from tests.support.protos import ROOT
 
@@ -14,9 +15,16 @@ def test_the_settings_table_in_the_readme_is_current() -> None:
     assert "\n".join(settings_table()) in readme
 
 
+def test_the_example_of_the_settings_file_is_current() -> None:
+    """It is the output of `mtpolicyctl settings --toml`."""
+    example = (ROOT / "deploy/settings.example.toml").read_text()
+
+    assert example == "\n".join(settings_example()) + "\n"
+
+
 def test_every_setting_that_a_document_names_exists() -> None:
     """No document speaks of a setting that was renamed."""
-    names = {item.name for item in declarations(registered().values())}
+    names = {item.name for item in declarations(registered().values())} | {CONFIG}
     documents = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",

@@ -99,7 +99,7 @@ def test_the_table_has_one_line_for_each_setting_of_each_service() -> None:
     assert sorted(names) == sorted(item.name for item in declarations(registered().values()))
     assert len(set(names)) == len(names)
     assert names[:2] == ["MTPOLICYD_DEBUG", "MTPOLICYD_LOG_FORMAT"]
-    order = [names.index(f"MTPOLICYD_{name}") for name in ("PORT", "THRESHOLD", "STATEDIR")]
+    order = [names.index(f"MTPOLICYD_{name}") for name in ("PORT", "THRESHOLD", "QUOTA_LISTEN")]
     assert order == sorted(order)
 
 

@@ -85,7 +85,7 @@ def test_a_signal_stops_the_parts_in_reverse_order(number: signal.Signals, capsy
     """The exit code is 0."""
     steps: list[str] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         for name in ("first", "second"):
             await runtime.stack.enter_async_context(Part(steps).named(name))
         soon(number)
@@ -98,7 +98,7 @@ def test_a_signal_stops_the_parts_in_reverse_order(number: signal.Signals, capsy
 def test_a_signal_during_the_start_is_not_lost(capsys: CapSys) -> None:
     """The service stops as soon as it is ready."""
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0.01)
 
@@ -109,7 +109,7 @@ def test_a_signal_during_the_start_is_not_lost(capsys: CapSys) -> None:
 def test_lines_carry_the_services_name(capsys: CapSys) -> None:
     """Several services may write to one journal."""
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         soon()
 
     exit_code(start)
@@ -121,7 +121,7 @@ def test_a_service_runs_in_uvloop_with_its_settings() -> None:
     """And the log has the level of the settings."""
     found: list[object] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         found.extend(
             [isinstance(asyncio.get_running_loop(), uvloop.Loop), settings.debug, int(runtime.log.threshold)]
         )
@@ -143,7 +143,7 @@ def test_the_metrics_port_opens_first_and_closes_last(environment: int) -> None:
 
         answers.append(await asyncio.to_thread(fetch))
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         await ask()
         runtime.stack.push_async_callback(ask)
         soon()
@@ -157,7 +157,7 @@ def test_a_wrong_setting_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("MTPOLICYD_DEBUG", "9")
     started: list[Settings] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         started.append(settings)
 
     assert exit_code(start) == 2
@@ -172,7 +172,7 @@ def test_a_start_that_fails_is_exit_code_1(error: Exception, capsys: CapSys) -> 
     """One line says why; what was opened is closed."""
     steps: list[str] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         runtime.stack.callback(steps.append, "closed")
         raise error
 
@@ -187,7 +187,7 @@ def test_a_metrics_port_in_use_is_exit_code_1(environment: int, capsys: CapSys) 
     """The service's own parts are not started."""
     started: list[Settings] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         started.append(settings)
 
     with socket.socket() as other:
@@ -203,7 +203,7 @@ def test_a_part_that_dies_ends_the_service_with_1(capsys: CapSys) -> None:
     """In order, with the first reason; whoever watches the service starts it again."""
     steps: list[str] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         await runtime.stack.enter_async_context(Part(steps).named("first"))
         runtime.fail("the writer is gone")
         runtime.fail("so is the reader")
@@ -220,7 +220,7 @@ def test_a_stop_that_hangs_ends_with_1(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(service, "STOP_SECONDS", 0.05)
     steps: list[str] = []
 
-    async def start(settings: Settings, runtime: Runtime) -> None:
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         await runtime.stack.enter_async_context(Part(steps).named("slow", closing_seconds=60))
         soon()
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
+from chassis.config import load, load_or_exit
 from chassis.settings import (
     MAX_SOCKET_PATH_BYTES,
     Address,
@@ -21,8 +22,6 @@ from chassis.settings import (
     ShownDefault,
     declarations,
     exit_with,
-    load,
-    load_or_exit,
     registered,
     split_list,
 )
@@ -63,7 +62,7 @@ def wrong(patch: Patch, **environment: str) -> tuple[str, ...]:
 
 def test_without_an_environment_the_defaults_hold() -> None:
     """Log lines at level 1, as key=value."""
-    settings = load(Settings)
+    settings = load(Settings).settings
 
     assert (settings.debug, settings.log_format, settings.sample_port) == (1, "keyvalue", 12345)
     assert settings.sample_target == Address("127.0.0.1", 12346)
@@ -80,7 +79,7 @@ def test_the_environment_replaces_defaults(monkeypatch: Patch) -> None:
         ("SAMPLE_NETWORKS", " 192.0.2.0/24, 2001:db8::/32 ,, 198.51.100.7 "),
     ):
         monkeypatch.setenv(f"MTPOLICYD_{name}", value)
-    settings = load(Settings)
+    settings = load(Settings).settings
 
     assert (settings.debug, settings.log_format, settings.sample_port) == (4, "json", 65535)
     assert settings.sample_target == Address("", 0, "/run/peer")
@@ -93,7 +92,7 @@ def test_the_environment_replaces_defaults(monkeypatch: Patch) -> None:
 
 def test_settings_never_change() -> None:
     """Nobody can write to the snapshot that was taken at the start."""
-    settings = load(Settings)
+    settings = load(Settings).settings
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.debug = 4  # type: ignore[misc]
@@ -105,14 +104,14 @@ def test_a_service_knows_its_neighbours_names(monkeypatch: Patch) -> None:
     monkeypatch.setenv("MTPOLICYD_PORT", "10025")
     monkeypatch.setenv("MTPOLICYD_TEST_ANYTHING", "1")
 
-    assert load(Settings).debug == 1
+    assert load(Settings).settings.debug == 1
 
 
 def test_a_wrong_value_of_a_neighbour_is_the_neighbours_affair(monkeypatch: Patch) -> None:
     """It says so itself."""
     monkeypatch.setenv("MTPOLICYD_THRESHOLD", "none")
 
-    assert load(Settings).debug == 1
+    assert load(Settings).settings.debug == 1
 
 
 # What is wrong
@@ -227,7 +226,7 @@ def test_a_wrong_setting_ends_the_process_with_2(
 
 def test_right_settings_end_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """They are handed over."""
-    assert load_or_exit(Settings) == load(Settings)
+    assert load_or_exit(Settings).settings == load(Settings).settings
     assert capsys.readouterr() == ("", "")
 
 
@@ -339,11 +338,12 @@ def test_every_setting_is_declared_once() -> None:
 
     assert len(list(declarations([Settings, Settings]))) == len(found) == len(Settings.model_fields)
     assert found["MTPOLICYD_SAMPLE_PORT"] == Declaration(
-        "MTPOLICYD_SAMPLE_PORT", "12345", "a port number, 1 to 65535", "a port"
+        "MTPOLICYD_SAMPLE_PORT", "12345", "a port number, 1 to 65535", "a port", needs_restart=False
     )
     assert {name.removeprefix("MTPOLICYD_"): item.default for name, item in found.items()} == {
         "DEBUG": "1",
         "LOG_FORMAT": "keyvalue",
+        "STATEDIR": "/var/lib/univention-mtpolicyd",
         "SAMPLE_PORT": "12345",
         "SAMPLE_TARGET": "127.0.0.1:12346",
         "SAMPLE_NETWORKS": "",
@@ -365,7 +365,7 @@ def test_each_service_is_registered() -> None:
 
 def test_a_service_without_a_banner_says_nothing() -> None:
     """It has no lines of its own."""
-    assert load(Settings).banner() == []
+    assert load(Settings).settings.banner() == []
 
 
 def test_a_service_has_to_say_where_its_metrics_are() -> None:
@@ -378,11 +378,11 @@ def test_a_service_has_to_say_where_its_metrics_are() -> None:
 def test_every_default_of_a_service_is_allowed(name: str, monkeypatch: Patch) -> None:
     """An admin may write down what holds anyway; an empty value stands for an empty default."""
     cls = registered()[name]
-    before = load(cls)
+    before = load(cls).settings
     for item in declarations([cls]):
         monkeypatch.setenv(item.name, item.default)
 
-    after = load(cls)
+    after = load(cls).settings
     shown = {
         field
         for field, info in cls.model_fields.items()

@@ -72,6 +72,24 @@ def test_the_time_of_building_is_told(tmp_path: Path) -> None:
         assert open_country_data(path).build_unix_seconds == reader.metadata().build_epoch > 0
 
 
+@pytest.mark.parametrize(
+    ("database_type", "known", "record"),
+    [
+        ("geolite2 country", {"country": {"iso_code": "DE"}}, {"continent": {"code": "EU"}}),
+        ("country ipvAll", {"country_code": "DE"}, {"country_code": ""}),
+    ],
+)
+def test_a_record_without_a_country_is_unknown_in_files_of_any_name(
+    tmp_path: Path, database_type: str, known: dict[str, Any], record: dict[str, Any]
+) -> None:
+    """It is no damage: country_unknown decides about such an address, whatever the file is called."""
+    records = {"8.8.8.0/24": record, "9.0.0.0/8": known}
+    data = open_country_data(write_mmdb(tmp_path / "test.mmdb", database_type, records))
+
+    assert data.lookup(ip_address("9.9.9.9")) == "DE"
+    assert data.lookup(ip_address("8.8.8.8")) == ""
+
+
 def good_file(path: Path) -> bytes:
     networks = {f"{number}.0.0.0/8": {"country": {"iso_code": "DE"}} for number in range(20, 60)}
     return write_mmdb(path, "GeoLite2-Country", networks).read_bytes()

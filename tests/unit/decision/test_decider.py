@@ -349,6 +349,7 @@ def test_one_line_tells_everything_about_a_decision() -> None:
         "used": 4,
         "limit": 1000,
         "refused": 0,
+        "settings": "",
     }
 
 

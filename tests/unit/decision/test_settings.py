@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import Address, SettingsError, load
+from chassis.config import load
+from chassis.settings import Address, SettingsError
 from decision import settings as module
 from decision.rules import RULES
 from decision.settings import RULE_NAMES, Settings
@@ -16,7 +17,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
     """The settings with these in the environment, names without the prefix."""
     for name, value in values.items():
         monkeypatch.setenv(f"MTPOLICYD_{name}", value)
-    return load(Settings)
+    return load(Settings).settings
 
 
 def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:

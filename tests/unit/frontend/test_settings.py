@@ -2,7 +2,8 @@
 
 import pytest
 
-from chassis.settings import Address, SettingsError, load
+from chassis.config import load
+from chassis.settings import Address, SettingsError
 from frontend.settings import Settings
 
 Patch = pytest.MonkeyPatch
@@ -11,12 +12,12 @@ Patch = pytest.MonkeyPatch
 def with_settings(patch: Patch, **environment: str) -> Settings:
     for name, value in environment.items():
         patch.setenv(f"MTPOLICYD_{name}", value)
-    return load(Settings)
+    return load(Settings).settings
 
 
 def test_the_defaults_are_those_of_one_host() -> None:
     """Postfix on the same machine, mail with a login passes unchecked on failure."""
-    settings = load(Settings)
+    settings = load(Settings).settings
 
     assert settings.hosts == ("127.0.0.1",)
     assert settings.port == 12345

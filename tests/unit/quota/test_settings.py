@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import Address, SettingsError, load
+from chassis.config import load
+from chassis.settings import Address, SettingsError
 from quota.settings import Settings
 
 
@@ -20,7 +21,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_any_setting_the_defaults_are_in_force() -> None:
     """Loopback only, and the state below the user's home."""
-    settings = load(Settings)
+    settings = load(Settings).settings
 
     assert settings.statedir == Path("/home/mail/.local/state/univention-mtpolicyd")
     assert settings.quota_listen == Address("127.0.0.1", 12347)
@@ -30,15 +31,15 @@ def test_without_any_setting_the_defaults_are_in_force() -> None:
 def test_root_keeps_its_state_with_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     """In /var/lib, wherever root's home is."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert load(Settings).statedir == Path("/var/lib/univention-mtpolicyd")
+    assert load(Settings).settings.statedir == Path("/var/lib/univention-mtpolicyd")
 
 
 def test_xdg_state_home_moves_the_users_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the XDG base directory specification says; empty counts as unset."""
     monkeypatch.setenv("XDG_STATE_HOME", "/srv/state")
-    assert load(Settings).statedir == Path("/srv/state/univention-mtpolicyd")
+    assert load(Settings).settings.statedir == Path("/srv/state/univention-mtpolicyd")
     monkeypatch.setenv("XDG_STATE_HOME", "")
-    assert load(Settings).statedir == Path("/home/mail/.local/state/univention-mtpolicyd")
+    assert load(Settings).settings.statedir == Path("/home/mail/.local/state/univention-mtpolicyd")
 
 
 @pytest.mark.parametrize("value", ["/var/lib/private/quota", "/var/lib/private/quota:/var/lib/private/other"])
@@ -47,7 +48,7 @@ def test_systemds_state_directory_comes_first(monkeypatch: pytest.MonkeyPatch, v
     """The first of its list, for root as for anybody."""
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setenv("STATE_DIRECTORY", value)
-    assert load(Settings).statedir == Path("/var/lib/private/quota")
+    assert load(Settings).settings.statedir == Path("/var/lib/private/quota")
 
 
 def test_the_setting_comes_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_the_setting_comes_before_everything(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/private/quota")
     monkeypatch.setenv("MTPOLICYD_STATEDIR", "/srv/quota")
     monkeypatch.setenv("MTPOLICYD_QUOTA_LISTEN", "unix:/run/quota.sock")
-    settings = load(Settings)
+    settings = load(Settings).settings
 
     assert settings.statedir == Path("/srv/quota")
     assert settings.quota_listen == Address("", 0, "/run/quota.sock")
@@ -88,7 +89,7 @@ def test_a_wrong_value_stops_with_one_clear_line(
 def test_the_banner_tells_where_the_state_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """And where the metrics are."""
     monkeypatch.setenv("MTPOLICYD_STATEDIR", "/srv/quota")
-    assert load(Settings).banner() == [
+    assert load(Settings).settings.banner() == [
         ("State", "/srv/quota"),
         ("Metrics of quota", "http://127.0.0.1:9103/metrics"),
     ]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from quota.domain import Charge, ChargeResult, Outcome, Refusal, Stage
+from quota.domain import Charge, ChargeResult, Limit, Outcome, Refusal, Stage, Unit
 from quota.store import sqlite as module
 from quota.store.interface import StoreBusyError, StoreError
 from quota.store.sqlite import SqliteStore
-from tests.support.charges import NOON, charge, refusal
+from tests.support.charges import HOUR, NOON, charge, refusal
 
 TABLES = ("account", "counter", "ledger", "refusal")
 
@@ -226,6 +226,65 @@ def test_a_full_account_cache_loses_nothing(
     assert query(path, "SELECT count(*) FROM account") == [(10,)]
 
 
+def test_the_account_cache_is_bounded(monkeypatch: pytest.MonkeyPatch, store: SqliteStore) -> None:
+    """A thief who tries a million logins does not fill the memory."""
+    monkeypatch.setattr(module, "ACCOUNT_CACHE", 3)
+    for number in range(20):
+        store.apply([charge(account=b"%d" % number)], NOON)
+        assert len(store._accounts) <= 3
+
+
+@pytest.mark.parametrize(
+    ("instance", "seconds"),
+    [
+        (b"1f2a.65a0b1c2.3d090.0", 0x65A0B1C2),
+        (b"1.0.0.0", 0),
+        (b"1.ffffffff.0.0", 0xFFFFFFFF),
+        (b"1.165a0b1c2.0.0", 0x65A0B1C2),
+        (b"1.%s.0.0" % (b"f" * 6000), 0xFFFFFFFF),
+        (b"1.-1.0.0", 0xFFFFFFFF),
+        (b"1.seconds.0.0", 0),
+        (b"1..0.0", 0),
+        (b"65a0b1c2.65a0b1c2", 0),
+        (b"\xff.\xff.\xff", 0),
+        (b"i1", 0),
+    ],
+)
+def test_messages_of_one_time_lie_together(
+    path: Path, store: SqliteStore, instance: bytes, seconds: int
+) -> None:
+    """A message's key begins with the second of Postfix's instance; an instance of another form works too."""
+    item = charge(instance=instance)
+    assert units(store, item, item) == [1, 0]
+
+    ((key,),) = query(path, "SELECT message FROM ledger WHERE recipient = x''")
+    assert len(key) == 16
+    assert int.from_bytes(key[:4]) == seconds
+
+
+def test_messages_of_one_second_are_told_apart(store: SqliteStore) -> None:
+    """By account, process, microsecond and count; no two of these run into each other."""
+    instances = [b"1.65a0b1c2.0.0", b"2.65a0b1c2.0.0", b"1.65a0b1c2.1.0", b"1.65a0b1c2.0.1"]
+    charges = [
+        charge(account=account, instance=instance) for account in (b"a", b"ab") for instance in instances
+    ]
+    charges += [charge(account=b"a", instance=b"b.1.x"), charge(account=b"ab", instance=b".1.x")]
+
+    assert units(store, *charges) == [1] * 10
+    assert units(store, *charges) == [0] * 10
+
+
+def test_forgetting_is_bounded_over_messages_counters_and_refusals(path: Path, store: SqliteStore) -> None:
+    """One bite is at most so many rows of all kinds together, and the number tells whether there is more."""
+    for number in range(3):
+        store.apply([charge(account=b"%d" % number), refusal(account=b"%d" % number)], NOON)
+    later = NOON + 40 * 24 * HOUR
+    bites = [store.expire(later, 4) for _ in range(4)]
+
+    assert bites == [4, 4, 1, 0]
+    assert [len(content(path)[table]) for table in ("ledger", "counter", "refusal")] == [0, 0, 0]
+
+
 def test_the_login_is_kept_as_it_was_typed_last(path: Path, store: SqliteStore) -> None:
     """Who typed it another way is told apart no more, but can be recognised."""
     for login in (b"Alice", b"ALICE"):
@@ -261,6 +320,20 @@ def test_a_refusal_by_a_limit_is_recorded(path: Path, store: SqliteStore) -> Non
     assert query(path, "SELECT rule, enforced, count, last_country, last_address FROM refusal") == [
         ("quota", 1, 1, "", b"")
     ]
+
+
+def test_only_the_limit_that_refused_is_recorded(path: Path, store: SqliteStore) -> None:
+    """Not one that has room, nor one that only observes, over its maximum or not."""
+    limits = (
+        Limit("room", Unit.RECIPIENTS, 100, enforce=True),
+        Limit("full", Unit.RECIPIENTS, 10, enforce=True),
+        Limit("watched", Unit.RECIPIENTS, 10, enforce=False),
+        Limit("quiet", Unit.RECIPIENTS, 100, enforce=False),
+    )
+    store.apply([charge(stage=Stage.DATA, recipient_count=11, limits=limits)], NOON)
+
+    assert query(path, "SELECT rule, count FROM refusal") == [("full", 1)]
+    assert query(path, "SELECT name, used, refused FROM counter") == [("full", 0, 11)]
 
 
 def test_a_closed_store_can_be_closed_again(store: SqliteStore) -> None:

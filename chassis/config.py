@@ -1,0 +1,244 @@
+"""Where settings come from: the defaults, one TOML file, the environment; each beats the one before it.
+
+The file is named by MTPOLICYD_CONFIG and has one table of the settings' names in lower case, without the
+prefix. It is read as whatever it may be: bounded, never waited for, and refused with one line for each
+thing that is wrong. A file that was good is kept in the state directory, for a start with a wrong one.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from chassis.settings import (
+    PREFIX,
+    TEST_PREFIX,
+    ServiceSettings,
+    SettingsError,
+    allowed_text,
+    exit_with,
+    nearest_name,
+    registered,
+)
+
+CONFIG = f"{PREFIX}CONFIG"
+MAX_FILE_BYTES = 1024 * 1024
+ENVIRONMENT = "environment"
+DEFAULT = "default"
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+class ConfigFile(NamedTuple):
+    """The text of a file, and the name that error lines and `show-config` give it."""
+
+    name: str
+    text: str
+
+    def line_of(self, key: str) -> str:
+        """`NAME:LINE`, the line on which a key is set, or the name alone."""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
+                return f"{self.name}:{number}"
+        return self.name
+
+
+class Config(NamedTuple, Generic[S]):
+    """One immutable snapshot of a service's settings."""
+
+    settings: S
+    version: str  # eight hexadecimal digits: the same for the same settings
+    sources: Mapping[str, str]  # where each field's value comes from
+
+
+def config_path() -> Path | None:
+    """The file that the environment names, if any."""
+    value = os.environ.get(CONFIG, "")
+    return Path(value) if value else None
+
+
+def read_file(path: Path) -> ConfigFile:
+    """Read a file of at most 1 MiB. Raises SettingsError for one that cannot be read or is no UTF-8 text."""
+    try:
+        # O_NONBLOCK: a FIFO in the place of the file is refused, not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SettingsError([f"{path} is no regular file"])
+            data = b""
+            while len(data) <= MAX_FILE_BYTES and (part := os.read(descriptor, MAX_FILE_BYTES)):
+                data += part
+        finally:
+            os.close(descriptor)
+        if len(data) > MAX_FILE_BYTES:
+            raise SettingsError([f"{path} is larger than {MAX_FILE_BYTES} bytes"])
+        return ConfigFile(str(path), data.decode())
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{path} is no UTF-8 text (byte {error.start})"]) from error
+
+
+def check(cls: type[S], file: ConfigFile | None = None) -> Config[S]:
+    """Check and join file and environment.
+
+    Raises:
+        SettingsError: a value is not allowed, or a name is not a setting of any service.
+    """
+    classes: list[type[ServiceSettings]] = [cls, *registered().values()]
+    lines = list(_unknown_variables(classes))
+    values = _parse(file) if file else {}
+    lines += _unknown_keys(file, values, classes) if file else ()
+    own = {key: value for key, value in values.items() if key in cls.model_fields}
+    try:
+        settings = cls(**own)
+    except ValidationError as error:
+        lines += [_problem(cls, problem, file, own) for problem in error.errors()]
+        raise SettingsError(dict.fromkeys(lines)) from None
+    if lines:
+        raise SettingsError(dict.fromkeys(lines))
+    sources = {field: _source(field, file, own) for field in cls.model_fields}
+    digest = hashlib.blake2b(repr(sorted(settings.model_dump().items())).encode(), digest_size=4)
+    return Config(settings, digest.hexdigest(), sources)
+
+
+def load(cls: type[S]) -> Config[S]:
+    """`check` with the file that the environment names. Raises SettingsError."""
+    path = config_path()
+    return check(cls, read_file(path) if path else None)
+
+
+def load_or_exit(cls: type[S]) -> Config[S]:
+    """`load`, or one line for each wrong setting on standard error and exit code 2."""
+    try:
+        return load(cls)
+    except SettingsError as error:
+        exit_with(error)
+
+
+class LastGood:
+    """The last good file of a service, in the state directory.
+
+    It is a help, not a promise: where it cannot be written there is none.
+    """
+
+    def __init__(self, directory: Path, service: str) -> None:
+        self._path = directory / f"settings-{service}.toml"
+
+    def keep(self, file: ConfigFile) -> None:
+        """Replace the copy in one step."""
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if self._path.exists() and self._path.read_text() == file.text:
+                return
+            new = self._path.with_suffix(".new")
+            new.write_text(file.text)
+            new.replace(self._path)
+
+    def read(self) -> ConfigFile | None:
+        """The copy, if there is one."""
+        with suppress(SettingsError):
+            return read_file(self._path)
+        return None
+
+
+class Started(NamedTuple, Generic[S]):
+    """What a service starts with; `refused` says why that is not the file that it was given."""
+
+    config: Config[S]
+    last_good: LastGood
+    refused: SettingsError | None
+
+
+def start_config(service: str, cls: type[S]) -> Started[S]:
+    """The settings to start with: the file's, or, if that is wrong, those of its last good copy.
+
+    Without such a copy, and without a file, a wrong setting ends the process as `load_or_exit` does.
+    """
+    path = config_path()
+    # Where the state is must be known before the file is: the environment's word, or the default.
+    last_good = LastGood(_statedir(cls), service)
+    try:
+        file = read_file(path) if path else None
+        config = check(cls, file=file)
+    except SettingsError as error:
+        copy = last_good.read() if path else None
+        with suppress(SettingsError):
+            if copy is not None:
+                return Started(check(cls, file=copy), last_good, error)
+        exit_with(error)
+    if file is not None:
+        last_good.keep(file)
+    return Started(config, last_good, None)
+
+
+def _statedir(cls: type[ServiceSettings]) -> Path:
+    given = os.environ.get(f"{PREFIX}STATEDIR")
+    default: Path = cls.model_fields["statedir"].get_default(call_default_factory=True, validated_data={})
+    return Path(given) if given else default
+
+
+def _parse(file: ConfigFile) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([f"{file.name} is no TOML: {error}"]) from error
+
+
+def _unknown_variables(classes: Iterable[type[ServiceSettings]]) -> Iterator[str]:
+    known = {PREFIX + field.upper() for cls in classes for field in cls.model_fields} | {CONFIG}
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
+            yield f"{name}={os.environ[name]!r} is not a setting; {_hint(name, known)}"
+
+
+def _unknown_keys(
+    file: ConfigFile, values: Mapping[str, Any], classes: Iterable[type[ServiceSettings]]
+) -> Iterator[str]:
+    known = {field for cls in classes for field in cls.model_fields}
+    for key, value in values.items():
+        if key not in known:
+            yield f"{file.line_of(key)}: {key} is not a setting; {_hint(key, known)}"
+        elif isinstance(value, bool | dict):
+            # pydantic would take true for 1.
+            allowed = next(allowed_text(cls, key) for cls in classes if key in cls.model_fields)
+            yield f"{file.line_of(key)}: {key} = {_shown(value)} is not allowed; allowed: {allowed}"
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = nearest_name(name, known)
+    return f"did you mean {near}?" if near else "see `mtpolicyctl settings` for all names"
+
+
+def _problem(
+    cls: type[ServiceSettings],
+    problem: Any,
+    file: ConfigFile | None,
+    own: Mapping[str, Any],
+) -> str:
+    field = str(problem["loc"][0])
+    variable = PREFIX + field.upper()
+    if file and variable not in os.environ:
+        line = f"{file.line_of(field)}: {field} = {_shown(own.get(field))} is not allowed"
+    else:
+        line = f"{variable}={os.environ.get(variable, '')!r} is not allowed"
+    reason = f" ({problem['ctx']['error']})" if problem["type"] == "value_error" else ""
+    return f"{line}{reason}; allowed: {allowed_text(cls, field)}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _source(field: str, file: ConfigFile | None, own: Mapping[str, Any]) -> str:
+    if PREFIX + field.upper() in os.environ:
+        return ENVIRONMENT
+    return file.line_of(field) if file and field in own else DEFAULT

@@ -1,0 +1,127 @@
+"""A changed settings file is taken over by the running service, or refused with the old settings in force.
+
+The file is looked at once a second (a file that was renamed into place has another inode, which a watch on
+the old one would miss), and at once on SIGHUP.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from chassis.config import Config, LastGood, check, read_file
+from chassis.logs import Logger
+from chassis.metrics import Metrics
+from chassis.settings import ServiceSettings, SettingsError, needs_restart
+
+INTERVAL_SECONDS = 1.0
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+class Reloader(Generic[S]):
+    """Holds the settings in force.
+
+    Args:
+        config: what the service has started with.
+        path: the file, if there is one.
+        last_good: where a good file is kept.
+    """
+
+    def __init__(
+        self,
+        config: Config[S],
+        path: Path | None,
+        last_good: LastGood,
+        *,
+        log: Logger,
+        metrics: Metrics,
+    ) -> None:
+        self.config = config
+        self._path = path
+        self._last_good = last_good
+        self._log = log
+        self._listeners: list[Callable[[Config[S]], None]] = []
+        self._seen = _signature(path)
+        self._refused: tuple[str, ...] = ()
+        self._good = metrics.gauge(
+            "config_last_reload_successful", "1 if the settings file in its present form is in force, else 0."
+        )
+        self._good.set(1)
+        self._time = metrics.gauge(
+            "config_last_reload_success_timestamp_seconds", "When the settings in force were read."
+        )
+        self._time.set(time.time())
+
+    def on_change(self, listener: Callable[[Config[S]], None]) -> None:
+        """Call with each new snapshot; what needs a restart has its old value in it."""
+        self._listeners.append(listener)
+
+    def refused(self, error: SettingsError) -> None:
+        """Say once for each form of the file what is wrong with it."""
+        self._good.set(0)
+        if error.lines != self._refused:
+            self._refused = error.lines
+            for line in error.lines:
+                self._log.error("settings_refused", reason=line, in_force=self.config.version)
+
+    def reload(self) -> None:
+        """Read the file, if there is one, and take it over if it is good."""
+        if self._path is None:
+            return
+        self._seen = _signature(self._path)
+        try:
+            file = read_file(self._path)
+            new = check(type(self.config.settings), file=file)
+        except SettingsError as error:
+            self.refused(error)
+            return
+        self._last_good.keep(file)
+        self._refused = ()
+        self._good.set(1)
+        self._time.set(time.time())
+        if new.version != self.config.version:
+            self._take(new)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch the file and SIGHUP until left."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    async def _watch(self) -> None:
+        while self._path is not None:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            if _signature(self._path) != self._seen:
+                self.reload()
+
+    def _take(self, new: Config[S]) -> None:
+        cls = type(new.settings)
+        before, after = self.config.settings, new.settings
+        changed = [field for field in cls.model_fields if getattr(before, field) != getattr(after, field)]
+        waiting = [field for field in changed if needs_restart(cls, field)]
+        if waiting:
+            self._log.warning("settings_need_restart", names=",".join(waiting))
+        kept = {field: getattr(before, field) for field in waiting}
+        self.config = new._replace(settings=after.model_copy(update=kept))
+        self._log.warning("settings_changed", version=new.version, names=",".join(changed))
+        for listener in self._listeners:
+            listener(self.config)
+
+
+def _signature(path: Path | None) -> tuple[int, ...] | None:
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if found else None

@@ -1,0 +1,184 @@
+"""Where settings come from: the file, the environment, and the last good copy."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from chassis.config import ConfigFile, LastGood, check, load, read_file, start_config
+from chassis.settings import SettingsError
+from decision.settings import Settings
+
+Patch = pytest.MonkeyPatch
+
+
+def lines(text: str) -> tuple[str, ...]:
+    """What is said about a file of this text."""
+    with pytest.raises(SettingsError) as caught:
+        check(Settings, ConfigFile("f.toml", text))
+    return caught.value.lines
+
+
+def test_the_file_beats_the_default_and_the_environment_beats_the_file(patch: Patch) -> None:
+    """And each value is known with its source."""
+    patch.setenv("MTPOLICYD_DEBUG", "3")
+    config = check(Settings, ConfigFile("f.toml", "threshold = 5\n\n debug = 4\n"))
+
+    assert (config.settings.threshold, config.settings.debug, config.settings.count) == (5, 3, "recipients")
+    assert [config.sources[key] for key in ("threshold", "debug", "count")] == [
+        "f.toml:1",
+        "environment",
+        "default",
+    ]
+
+
+@pytest.mark.parametrize("value", ['["DE", "at"]', '"DE, at"', '[ "DE",\n "at" ]'])
+def test_a_list_may_be_written_as_a_list_or_as_text(value: str) -> None:
+    """Both forms mean the same."""
+    config = check(Settings, ConfigFile("f.toml", f"allowedcountries = {value}"))
+
+    assert config.settings.allowedcountries == {"DE", "AT"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("threshold = 0", "f.toml:1: threshold = 0 is not allowed; allowed: a whole number, 1 to 1000000000"),
+        ("\nthreshold = true", "f.toml:2: threshold = True is not allowed; allowed: a whole number, "),
+        ("treshold = 5", "f.toml:1: treshold is not a setting; did you mean threshold?"),
+        ("[quota]\nthreshold = 5", "f.toml: quota is not a setting; did you mean "),
+        (
+            'allowedcountries = ["UK"]',
+            "f.toml:1: allowedcountries = ['UK'] is not allowed (UK is no country, GB is)",
+        ),
+        ("allowedcountries = []", "f.toml:1: allowedcountries = [] is not allowed (the list is empty"),
+        ("allowedcountries = [[1]]", "f.toml:1: allowedcountries = [[1]] is not allowed ("),
+        ("threshold = ", "f.toml is no TOML: Invalid value (at end of document)"),
+        (
+            "threshold = 1\nthreshold = 2",
+            "f.toml is no TOML: Cannot overwrite a value (",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_line(text: str, line: str) -> None:
+    """Key, value, what is allowed, or what was probably meant."""
+    (only,) = lines(text)
+
+    assert only.startswith(line)
+
+
+def test_every_wrong_line_is_named() -> None:
+    """Not one by one."""
+    assert len(lines("threshold = 0\ncount = 'x'\nnonsense = 1")) == 3
+
+
+def test_keys_of_the_other_services_are_known() -> None:
+    """One file serves all three."""
+    text = 'port = 1\nstatedir = "/x"\nquota_listen = "unix:/x"\non_failure = "defer"'
+
+    assert check(Settings, ConfigFile("f.toml", text)).settings.threshold == 1000
+
+
+def test_the_version_is_that_of_the_values() -> None:
+    """The same for the same settings, another for others; comments do not matter."""
+    versions = [
+        check(Settings, ConfigFile("f", text)).version
+        for text in ("threshold = 5", "# five\nthreshold = 5", "threshold = 6")
+    ]
+
+    assert versions[0] == versions[1] != versions[2]
+    assert len(versions[0]) == 8
+
+
+def make_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def make_large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(100 * 1024 * 1024)
+
+
+def make_binary(path: Path) -> None:
+    path.write_bytes(bytes(range(256)))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (make_directory, "is no regular file"),
+        (make_fifo, "is no regular file"),
+        (make_loop, "cannot be read: Too many levels of symbolic links"),
+        (make_large, "is larger than 1048576 bytes"),
+        (make_binary, "is no UTF-8 text (byte 128)"),
+        (lambda path: None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, make: object, reason: str) -> None:
+    """At once, whatever it is."""
+    path = tmp_path / "settings.toml"
+    assert callable(make)
+    make(path)
+    with pytest.raises(SettingsError) as caught:
+        read_file(path)
+
+    assert caught.value.lines == (f"{path} {reason}",)
+
+
+@pytest.fixture
+def patch(monkeypatch: Patch, tmp_path: Path) -> Patch:
+    monkeypatch.setenv("MTPOLICYD_STATEDIR", str(tmp_path))
+    return monkeypatch
+
+
+def test_a_start_with_a_wrong_file_takes_the_last_good_one(patch: Patch, tmp_path: Path) -> None:
+    """And says what is wrong."""
+    path = tmp_path / "settings.toml"
+    patch.setenv("MTPOLICYD_CONFIG", str(path))
+    path.write_text("threshold = 5")
+    good = start_config("decision", Settings)
+    path.write_text("threshold = 0")
+    bad = start_config("decision", Settings)
+
+    assert (good.refused, good.config.settings.threshold) == (None, 5)
+    assert bad.config.settings.threshold == 5
+    assert bad.refused is not None
+    assert "threshold = 0 is not allowed" in bad.refused.lines[0]
+
+
+def test_a_wrong_file_without_a_good_copy_ends_the_start(
+    patch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2 and the line."""
+    path = tmp_path / "settings.toml"
+    patch.setenv("MTPOLICYD_CONFIG", str(path))
+    path.write_text("threshold = 0")
+    with pytest.raises(SystemExit) as caught:
+        start_config("decision", Settings)
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"univention-mtpolicyd: {path}:1: threshold = 0 is not allowed")
+
+
+def test_a_state_directory_that_cannot_be_written_costs_only_the_copy(tmp_path: Path) -> None:
+    """The start goes on."""
+    (tmp_path / "file").touch()
+    copy = LastGood(tmp_path / "file" / "state", "decision")
+    copy.keep(ConfigFile("f", "threshold = 5"))
+
+    assert copy.read() is None
+
+
+def test_without_a_file_nothing_but_the_environment_counts(patch: Patch) -> None:
+    """As before there was a file."""
+    patch.setenv("MTPOLICYD_THRESHOLD", "7")
+
+    assert load(Settings).settings.threshold == 7

@@ -1,0 +1,91 @@
+"""What a running service does with a changed file; the loop and real services are in tests/integration."""
+
+from pathlib import Path
+
+import pytest
+
+from chassis.config import Config, ConfigFile, LastGood, check
+from chassis.reload import Reloader
+from frontend.settings import Settings
+from tests.support.observed import Observed
+
+
+class Service:
+    """A reloader with a file, and what it has told."""
+
+    def __init__(self, directory: Path, text: str) -> None:
+        self.path = directory / "settings.toml"
+        self.path.write_text(text)
+        self.seen = Observed()
+        self.last_good = LastGood(directory, "frontend")
+        self.taken: list[Config[Settings]] = []
+        config = check(Settings, ConfigFile(str(self.path), text))
+        self.reloader = Reloader(
+            config,
+            self.path,
+            self.last_good,
+            log=self.seen.log.logger,
+            metrics=self.seen.metrics,
+        )
+        self.reloader.on_change(self.taken.append)
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+        self.reloader.reload()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(tmp_path, 'on_failure = "dunno"')
+
+
+def test_a_good_file_is_in_force(service: Service) -> None:
+    """Listeners get one snapshot with its version; the copy is renewed."""
+    service.write('on_failure = "defer"')
+
+    (config,) = service.taken
+    assert config.settings.on_failure == "defer"
+    assert service.reloader.config is config
+    assert service.seen.log.events == ["settings_changed"]
+    copy = service.last_good.read()
+    assert copy is not None
+    assert copy.text == 'on_failure = "defer"'
+
+
+def test_a_wrong_file_changes_nothing(service: Service) -> None:
+    """One line for each form of the file, and the metric, until it is good again."""
+    before = service.reloader.config
+    service.write("on_failure = 1")
+    service.reloader.reload()
+    assert (service.taken, service.reloader.config) == ([], before)
+    assert service.seen.log.events == ["settings_refused"]
+    assert service.seen.sample("config_last_reload_successful") == 0
+
+    service.write('on_failure = "dunno"')
+    assert service.seen.sample("config_last_reload_successful") == 1
+    assert service.taken == []
+
+
+def test_a_file_that_is_gone_changes_nothing(service: Service) -> None:
+    """It may be on its way back."""
+    service.path.unlink()
+    service.reloader.reload()
+
+    assert service.taken == []
+    assert service.seen.sample("config_last_reload_successful") == 0
+
+
+def test_what_needs_a_restart_keeps_its_value_and_is_named(service: Service) -> None:
+    """The rest is taken over."""
+    service.write('port = 999\non_failure = "defer"')
+
+    (config,) = service.taken
+    assert (config.settings.port, config.settings.on_failure) == (12345, "defer")
+    assert service.seen.log.events == ["settings_need_restart", "settings_changed"]
+
+
+def test_the_same_settings_in_another_form_are_no_change(service: Service) -> None:
+    """A comment or another order."""
+    service.write('# comment\non_failure = "dunno"\nthreshold = 5')
+
+    assert (service.taken, service.seen.log.events) == ([], [])
