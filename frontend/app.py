@@ -8,6 +8,7 @@ from chassis.grpc_server import open_channel
 from chassis.service import Runtime
 from chassis.tasks import background
 from frontend.asker import DecisionAsker, open_decision
+from frontend.clients import LOOPBACK, AllowedClients, opens_beyond_loopback
 from frontend.policy_wire import Verb
 from frontend.server import PolicyServer, raise_descriptor_limit
 from frontend.settings import Settings
@@ -24,10 +25,23 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     await stack.enter_async_context(background(decision.run(), died=runtime.fail))
 
     asker = DecisionAsker(decision, on_failure=Verb(settings.on_failure.upper()), metrics=metrics)
-    server = PolicyServer(asker, most=settings.max_connections, log=log, metrics=metrics)
+    server = PolicyServer(
+        asker,
+        most=settings.max_connections,
+        clients=AllowedClients(settings.allowed_clients),
+        log=log,
+        metrics=metrics,
+    )
+    if opens_beyond_loopback(settings.hosts) and settings.allowed_clients == LOOPBACK:
+        log.warning(
+            "port_open_beyond_loopback",
+            hosts=settings.host,
+            consequence="clients of other hosts are closed: MTPOLICYD_ALLOWED_CLIENTS does not name them",
+        )
 
     def change(config: Config[Settings]) -> None:
         asker.set_on_failure(Verb(config.settings.on_failure.upper()))
+        server.clients = AllowedClients(config.settings.allowed_clients)
         try:
             raise_descriptor_limit(config.settings.max_connections)
             server.most = config.settings.max_connections

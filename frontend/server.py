@@ -9,6 +9,7 @@ from pathlib import Path
 from chassis.errors import StartError
 from chassis.logs import Logger
 from chassis.metrics import Metrics
+from frontend.clients import AllowedClients
 from frontend.connection import Asker, PolicyConnection
 from frontend.policy_wire import WireError, WireErrorKind
 
@@ -24,9 +25,12 @@ BACKLOG = 1024
 class PolicyServer:
     """All connections. Args: most: connections at a time."""
 
-    def __init__(self, asker: Asker, *, most: int, log: Logger, metrics: Metrics) -> None:
+    def __init__(
+        self, asker: Asker, *, most: int, clients: AllowedClients, log: Logger, metrics: Metrics
+    ) -> None:
         self._asker = asker
         self.most = most
+        self.clients = clients
         self._log = log
         self._connections: set[PolicyConnection] = set()
         self._empty = asyncio.Event()
@@ -34,6 +38,9 @@ class PolicyServer:
         self._total = metrics.counter("connections_total", "Connections from Postfix.")
         self._too_many = metrics.counter(
             "connections_refused_total", "Connections closed because of the bound."
+        )
+        self._not_allowed = metrics.counter(
+            "clients_not_allowed_total", "Connections closed because of allowed_clients."
         )
         errors = metrics.counter(
             "protocol_errors_total", "Connections closed because of their bytes.", kind=list(WireErrorKind)
@@ -43,6 +50,10 @@ class PolicyServer:
     def opened(self, connection: PolicyConnection) -> bool:
         """See frontend.connection.Connections."""
         self._total.inc()
+        if not self.clients.admits(connection.peer):
+            self._not_allowed.inc()
+            self._log.notice("client_not_allowed", client=connection.peer)
+            return False
         if len(self._connections) >= self.most:
             self._too_many.inc()
             return False

@@ -10,11 +10,13 @@ from chassis.settings import (
     Allowed,
     Endpoint,
     NeedsRestart,
+    Networks,
     Port,
     ServiceSettings,
     ShownDefault,
     split_list,
 )
+from frontend.clients import LOOPBACK
 
 LOCALHOST = "127.0.0.1"
 
@@ -60,6 +62,9 @@ class Settings(ServiceSettings):
         "dunno",
         description="what mail with a login hears while decision or quota cannot be asked: "
         "dunno (it passes, unchecked) or defer",
+    )
+    allowed_clients: Networks = Field(
+        LOOPBACK, description="who may use the policy port; others are closed at once"
     )
     decision_target: Endpoint = Field(
         Address(LOCALHOST, 12346), description="where the frontend reaches decision"

@@ -159,3 +159,23 @@ def test_it_listens_on_ipv6_and_on_a_unix_socket(tmp_path: Path) -> None:
 
         assert answers == [b"action=DUNNO\n\n"] * 3
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_clients_that_are_not_allowed_are_closed_and_counted(tmp_path: Path) -> None:
+    """Here loopback itself is not; the UNIX socket is."""
+    path = tmp_path / "policy.sock"
+    with running(tmp_path, HOST="0.0.0.0", ALLOWED_CLIENTS="192.0.2.0/24", SOCKET=str(path)) as services:
+        with PolicyClient(services.port) as client, pytest.raises((EOFError, ConnectionError)):
+            client.ask(sasl_username="")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(encode(request(sasl_username="")))
+            assert client.recv(100) == b"action=DUNNO\n\n"
+
+        assert services.metric("frontend", "mtpolicyd_clients_not_allowed_total") == 1
+
+
+def test_a_port_that_is_open_to_others_is_warned_about(tmp_path: Path) -> None:
+    """When nobody else is allowed to use it."""
+    with running(tmp_path, HOST="0.0.0.0") as services:
+        assert "event=port_open_beyond_loopback" in services.log("frontend")

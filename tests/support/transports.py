@@ -43,7 +43,7 @@ class FakeTransport(asyncio.Transport):
         self.reading = True
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("192.0.2.1", 40000) if name == "peername" else default
+        return ("127.0.0.1", 40000) if name == "peername" else default
 
 
 class FakeAsker:

@@ -331,7 +331,7 @@ def test_a_connection_is_busy_between_request_and_reply() -> None:
     assert client.connection.busy is True
     client.asker.answer(b"1")
     assert client.connection.busy is False
-    assert client.connection.peer == ("192.0.2.1", 40000)
+    assert client.connection.peer == ("127.0.0.1", 40000)
 
 
 def test_each_reply_begins_a_new_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from chassis.errors import StartError
 from frontend import server
+from frontend.clients import LOOPBACK, AllowedClients
 from frontend.connection import PolicyConnection
 from frontend.policy_wire import DUNNO, WireErrorKind
 from frontend.server import DRAIN_SECONDS, IDLE_SECONDS, SWEEP_SECONDS, PolicyServer, raise_descriptor_limit
@@ -32,7 +33,13 @@ class Policy:
         self.seen = Observed()
         self.asker = FakeAsker()
         self.port = free_port()
-        self.server = PolicyServer(self.asker, most=most, log=self.seen.log.logger, metrics=self.seen.metrics)
+        self.server = PolicyServer(
+            self.asker,
+            most=most,
+            clients=AllowedClients(LOOPBACK),
+            log=self.seen.log.logger,
+            metrics=self.seen.metrics,
+        )
 
     @asynccontextmanager
     async def listening(
