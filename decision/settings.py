@@ -4,41 +4,27 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-import pycountry
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 from tzlocal import get_localzone_name
 
 from chassis.settings import Address, Allowed, Endpoint, Networks, ServiceSettings, split_list
 from decision.account import account_of
+from decision.countries import GROUPS, expand
 from decision.verdict import Mode
 
 MAX_THRESHOLD = 10**9
 RULE_NAMES = ("country", "quota")  # decision.rules builds them; each has a <name>_mode below
-# Codes that people write for a country that ISO 3166-1 lists under another one.
-MISTAKEN_COUNTRIES = {"UK": "GB", "EN": "GB", "EL": "GR"}
-# Kosovo: user-assigned in ISO 3166-1, but in use by the EU and in every country database.
-EXTRA_COUNTRIES = frozenset({"XK"})
 
 
 def _parse_countries(value: object) -> object:
     items = split_list(value)
-    if not isinstance(items, tuple | frozenset):
-        return items
-    codes = frozenset(str(item).upper() for item in items)
-    if not codes:
-        raise ValueError("the list is empty: nobody could send")
-    for code in sorted(codes):
-        if code in MISTAKEN_COUNTRIES:
-            raise ValueError(f"{code} is no country, {MISTAKEN_COUNTRIES[code]} is")
-        if code not in EXTRA_COUNTRIES and pycountry.countries.get(alpha_2=code) is None:
-            raise ValueError(f"{code} is no country")
-    return codes
+    return expand(map(str, items)) if isinstance(items, tuple | frozenset) else items
 
 
 def _parse_accounts(value: object) -> object:
     items = split_list(value)
-    if not isinstance(items, tuple | frozenset):
+    if not isinstance(items, tuple):
         return items
     return frozenset(account_of(str(item).encode()) for item in items)
 
@@ -85,7 +71,7 @@ class Settings(ServiceSettings):
         frozenset[str],
         NoDecode,
         BeforeValidator(_parse_countries),
-        Allowed("comma-separated ISO 3166-1 codes of two letters, at least one"),
+        Allowed(f"comma-separated ISO 3166-1 codes of two letters, or {', '.join(GROUPS)}; at least one"),
     ] = Field(frozenset({"DE"}), description="countries that a user may send from")
     threshold: Annotated[
         int, Field(ge=1, le=MAX_THRESHOLD), Allowed(f"a whole number, 1 to {MAX_THRESHOLD}")

@@ -52,7 +52,6 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
         ("ALLOWEDCOUNTRIES", "DEU", "DEU is no country"),
         ("ALLOWEDCOUNTRIES", "Germany", "GERMANY is no country"),
         ("ALLOWEDCOUNTRIES", "DE AT", "DE AT is no country"),
-        ("ALLOWEDCOUNTRIES", "EU", "EU is no country"),
         ("ALLOWEDCOUNTRIES", "49", "49 is no country"),
         ("THRESHOLD", "0", "1 to 1000000000"),
         ("THRESHOLD", "-5", "1 to 1000000000"),

@@ -1,0 +1,55 @@
+"""Country codes as an admin writes them: ISO 3166-1 alpha-2, and a few groups."""
+
+from collections.abc import Iterable
+
+import pycountry
+
+# https://european-union.europa.eu/principles-countries-history/eu-countries_en, 27 since 2020
+EU = frozenset(
+    {
+        "AT",
+        "BE",
+        "BG",
+        "CY",
+        "CZ",
+        "DE",
+        "DK",
+        "EE",
+        "ES",
+        "FI",
+        "FR",
+        "GR",
+        "HR",
+        "HU",
+        "IE",
+        "IT",
+        "LT",
+        "LU",
+    }
+    | {"LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
+)
+# The EU with Iceland, Liechtenstein and Norway; EWR is its German name.
+EEA = EU | {"IS", "LI", "NO"}
+GROUPS = {"EU": EU, "EEA": EEA, "EWR": EEA, "DACH": frozenset({"DE", "AT", "CH"})}
+# Codes that people write for a country that ISO 3166-1 lists under another one.
+MISTAKEN = {"UK": "GB", "EN": "GB", "EL": "GR"}
+# Kosovo: user-assigned in ISO 3166-1, but in use by the EU and in every country database.
+EXTRA = frozenset({"XK"})
+
+
+def expand(names: Iterable[str]) -> frozenset[str]:
+    """The codes of countries and groups; case and blanks are forgiven.
+
+    Raises:
+        ValueError: a name is neither, or there is none.
+    """
+    codes: set[str] = set()
+    for name in sorted(item.strip().upper() for item in names):
+        if name in MISTAKEN:
+            raise ValueError(f"{name} is no country, {MISTAKEN[name]} is")
+        if name not in GROUPS and name not in EXTRA and pycountry.countries.get(alpha_2=name) is None:
+            raise ValueError(f"{name} is no country")
+        codes |= GROUPS.get(name, {name})
+    if not codes:
+        raise ValueError("the list is empty: nobody could send")
+    return frozenset(codes)
