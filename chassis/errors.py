@@ -1,4 +1,6 @@
-"""The one error of the chassis that a service raises too."""
+"""How a start fails: the one error of the chassis that a service raises too, and its exit code."""
+
+EXIT_START = 1
 
 
 class StartError(Exception):

@@ -6,7 +6,6 @@ Channel arguments: https://grpc.github.io/grpc/core/group__grpc__arg__keys.html
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -15,6 +14,7 @@ from grpc_health.v1.health import aio as health_aio
 
 from chassis.errors import StartError
 from chassis.settings import Address
+from chassis.sockets import free_socket_path
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 STOP_SECONDS = 3.0
@@ -61,7 +61,7 @@ async def grpc_server(
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if address.path:
-        Path(address.path).unlink(missing_ok=True)
+        free_socket_path(address.path)
     try:
         server.add_insecure_port(str(address))
     except RuntimeError as error:

@@ -256,7 +256,7 @@ class ItemClient(Generic[Item, Reply]):
             waiting = self._waiting.pop(reply.id, None)
             if waiting is not None:
                 self._bytes -= waiting.size
-                waiting.done(reply)
+                self._tell(waiting.done, reply)
         if received:
             self._received_items.inc(received)
             self._open_gate()
@@ -312,4 +312,10 @@ class ItemClient(Generic[Item, Reply]):
 
     def _give_back(self, done: Callable[[Reply | Unanswered], None], cause: Unanswered) -> None:
         self._unanswered[cause].inc()
-        done(cause)
+        self._tell(done, cause)
+
+    def _tell(self, done: Callable[[Reply | Unanswered], None], outcome: Reply | Unanswered) -> None:
+        try:
+            done(outcome)
+        except Exception:  # a bug of one asker, which its neighbours do not pay for
+            self._log.exception("internal_error", peer=self._peer)

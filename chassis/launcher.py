@@ -1,7 +1,8 @@
 """`mtpolicyctl run`: the services as processes, restarted when they die, stopped in order.
 
-Each process is `python -m NAME` in a session of its own, so that Ctrl-C reaches the launcher alone, which
-stops the services one by one: first whoever asks, last whoever is asked.
+Each process is `python -P -m NAME`, so that code in the current directory is not run for it, in a session of
+its own, so that Ctrl-C reaches the launcher alone, which stops the services one by one: first whoever asks,
+last whoever is asked.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 import aiohttp
-import typer
 
-from chassis.settings import EXIT_SETTINGS, Address, ServiceSettings
+from chassis.errors import EXIT_START
+from chassis.logs import LineSink
+from chassis.settings import EXIT_SETTINGS, ServiceSettings
 
 # In the order of starting; stopped in the opposite one.
 SERVICES = ("quota", "decision", "frontend")
@@ -22,6 +24,7 @@ RESTART_FIRST_SECONDS = 0.2
 RESTART_MOST_SECONDS = 10.0
 # A service that ran so long was well: the next restart is quick again.
 WELL_AFTER_SECONDS = 30.0
+START_TRIES = 6
 STOP_SECONDS = 12.0
 READY_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -36,6 +39,7 @@ class Launcher:
         self._stopping: set[str] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._exit_code = 0
+        self._was_ready = False
 
     async def run(self) -> int:
         """Run until SIGINT or SIGTERM; returns the exit code."""
@@ -43,6 +47,8 @@ class Launcher:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         keepers = {name: asyncio.create_task(self._keep(name)) for name in SERVICES}
+        for keeper in keepers.values():
+            keeper.add_done_callback(self._kept)
         greeting = asyncio.create_task(self._greet())
         await self._stop.wait()
         greeting.cancel()
@@ -53,8 +59,16 @@ class Launcher:
         await asyncio.gather(greeting, *keepers.values(), return_exceptions=True)
         return self._exit_code
 
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        """A keeper that ends by a bug keeps nobody: better to stop, for whoever has started us to see."""
+        if not keeper.cancelled() and (error := keeper.exception()) is not None:
+            _say(f"stopping because of an internal error: {error!r}")
+            self._exit_code = EXIT_START
+            self._stop.set()
+
     async def _keep(self, name: str) -> None:
         pause = RESTART_FIRST_SECONDS
+        tries = 0
         while name not in self._stopping:
             started = time.monotonic()
             ending, code = await self._run_once(name)
@@ -63,6 +77,13 @@ class Launcher:
             if code == EXIT_SETTINGS:
                 # It has said why, and a restart would read the same settings.
                 self._exit_code = EXIT_SETTINGS
+                self._stop.set()
+                return
+            tries += 1
+            if not self._was_ready and tries == START_TRIES:
+                # What cannot start at all (a port in use, a broken file) does not heal by itself.
+                _say(f"{name} {ending}, {tries} times without ever being ready; see its lines above")
+                self._exit_code = EXIT_START
                 self._stop.set()
                 return
             pause = RESTART_FIRST_SECONDS if time.monotonic() - started > WELL_AFTER_SECONDS else pause
@@ -74,7 +95,7 @@ class Launcher:
         """How one process of a service ended, in words and as its exit code."""
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", name, start_new_session=True, preexec_fn=_die_with_parent
+                sys.executable, "-P", "-m", name, start_new_session=True, preexec_fn=_die_with_parent
             )
         except OSError as error:  # the system may be short of processes or memory for a moment
             return f"cannot be started ({error.strerror})", None
@@ -99,28 +120,32 @@ class Launcher:
         deadline = time.monotonic() + READY_SECONDS
         waiting = list(SERVICES)
         while waiting and time.monotonic() < deadline:
-            waiting = [
-                name for name in waiting if not await _is_healthy(self._settings[name].metrics_endpoint)
-            ]
+            waiting = [name for name in waiting if not await self._is_ready(name)]
             await asyncio.sleep(0.05 if waiting else 0)
         if waiting:
             _say(f"not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}; see the lines above")
             return
+        self._was_ready = True
         lines = [line for name in reversed(SERVICES) for line in self._settings[name].banner()]
         _say("ready. Ctrl-C stops it.", *_columns(lines))
 
+    def _is_ours(self, name: str, pid: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and pid.strip() == str(process.pid)
 
-async def _is_healthy(address: Address) -> bool:
-    connector = aiohttp.UnixConnector(address.path) if address.path else aiohttp.TCPConnector()
-    url = "http://localhost/healthz" if address.path else f"http://{address}/healthz"
-    try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(1)) as session,
-            session.get(url) as answer,
-        ):
-            return answer.status == 200
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
+    async def _is_ready(self, name: str) -> bool:
+        """Whether our own process is up: another one that answers on its port does not count."""
+        address = self._settings[name].metrics_endpoint
+        connector = aiohttp.UnixConnector(address.path) if address.path else aiohttp.TCPConnector()
+        url = "http://localhost/readyz" if address.path else f"http://{address}/readyz"
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(1)) as session,
+                session.get(url) as answer,
+            ):
+                return answer.status == 200 and self._is_ours(name, await answer.text())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
 
 def _die_with_parent() -> None:
@@ -143,5 +168,6 @@ def _columns(lines: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _say(*lines: str) -> None:
+    out = LineSink(sys.stdout)
     for line in lines:
-        typer.echo(f"univention-mtpolicyd: {line}" if line is lines[0] else line)
+        out.msg(f"univention-mtpolicyd: {line}" if line is lines[0] else line)

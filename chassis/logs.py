@@ -4,12 +4,14 @@ Whatever a client sent is shown as printable ASCII: other bytes become escapes, 
 The levels are those of `MTPOLICYD_DEBUG`.
 """
 
+import os
+import select
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -60,14 +62,52 @@ class Logger(structlog.BoundLoggerBase):
         """Write lines up to this level from now on. Args: debug: 0 to 4."""
         self.threshold = Level(debug)
 
+    def on_lost(self, count: Callable[[], None]) -> None:
+        """Have `count` called for each line that could not be written."""
+        if isinstance(self._logger, LineSink):
+            self._logger.on_lost = count
+
     def enabled(self, level: Level) -> bool:
         """Whether a line of this level would be written, for callers on a hot path."""
         return level <= self.threshold
 
     def _log(self, level: Level, event: str, values: dict[str, object]) -> None:
         if level <= self.threshold:
-            # WriteLogger has one method for all levels that it knows, and `notice` is none of them.
             self._proxy_to_logger("msg", event, level=level.name.lower(), **values)
+
+
+class LineSink:
+    """Writes lines to a stream without ever waiting for it and without ever raising.
+
+    A pipe that nobody reads, a stopped terminal, a full disk or a reader that is gone cost lines, which are
+    counted, and never an answer.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.on_lost: Callable[[], None] = lambda: None
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, ValueError):  # a stream that is no file
+            self._descriptor = None
+        self._poll = select.poll()
+        if self._descriptor is not None:
+            self._poll.register(self._descriptor, select.POLLOUT)
+
+    def msg(self, line: str) -> None:
+        """Write one line, or count it as lost."""
+        try:
+            if self._descriptor is None:
+                self._stream.write(f"{line}\n")
+                return
+            # A pipe that polls as writable takes PIPE_BUF bytes at once, whole (pipe(7)).
+            data = line.encode("ascii", "backslashreplace")[: select.PIPE_BUF - 1] + b"\n"
+            (ready,) = self._poll.poll(0) or [(0, 0)]
+            if ready[1] & select.POLLOUT and os.write(self._descriptor, data) == len(data):
+                return
+        except (OSError, ValueError):
+            pass
+        self.on_lost()
 
 
 def open_log(*, service: str, debug: int, log_format: str) -> Logger:
@@ -78,7 +118,7 @@ def open_log(*, service: str, debug: int, log_format: str) -> Logger:
         else structlog.processors.LogfmtRenderer(key_order=["time", "level", "service", "event"])
     )
     return Logger(
-        structlog.WriteLogger(sys.stdout),
+        LineSink(sys.stdout),
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             describe_exception,

@@ -6,6 +6,7 @@ composition root, which enters what it opens on `Runtime.stack`: started in orde
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,14 +17,13 @@ from typing import Generic, TypeVar
 import uvloop
 
 from chassis.config import config_path, start_config
-from chassis.errors import StartError
+from chassis.errors import EXIT_START, StartError
 from chassis.http import metrics_server
 from chassis.logs import Logger, open_log
 from chassis.metrics import Metrics
 from chassis.reload import Reloader
 from chassis.settings import ServiceSettings
 
-EXIT_START = 1
 STOP_SECONDS = 10.0
 
 
@@ -49,6 +49,9 @@ def run_service(
     settings = started.config.settings
     log = open_log(service=name, debug=settings.debug, log_format=settings.log_format)
     metrics = Metrics()
+    lost = metrics.counter("log_lines_lost_total", "Log lines that could not be written without waiting.")
+    log.on_lost(lost.inc)
+    os.umask(0o027)  # counts and logins are not for everybody's eyes
     reloader = Reloader(started.config, config_path(), started.last_good, log=log, metrics=metrics)
     if started.refused is not None:
         reloader.refused(started.refused)
@@ -66,6 +69,7 @@ async def _serve(
 ) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    ready = asyncio.Event()
     failures: list[str] = []
 
     def fail(reason: str) -> None:
@@ -78,13 +82,18 @@ async def _serve(
     runtime = Runtime(log=log, metrics=metrics, stack=stack, fail=fail, reloader=reloader)
     try:
         # The metrics port opens first and closes last: a start or a stop that hangs can be seen.
-        await stack.enter_async_context(metrics_server(settings.metrics_endpoint, runtime.metrics))
+        await stack.enter_async_context(metrics_server(settings.metrics_endpoint, runtime.metrics, ready))
         await start(settings, runtime)
         await stack.enter_async_context(reloader.watching())
     except (StartError, OSError) as error:
         log.error("cannot_start", reason=error)
         await stack.aclose()
         return EXIT_START
+    except Exception:
+        log.exception("cannot_start")
+        await stack.aclose()
+        return EXIT_START
+    ready.set()
     # What start-up made lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()

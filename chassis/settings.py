@@ -80,6 +80,10 @@ class Address(NamedTuple):
             raise ValueError("neither host:port nor unix:path")
         return cls(host, int(port))
 
+    def url(self, path: str) -> str:
+        """Where an admin finds a page of the service that listens here."""
+        return f"{path} on {self}" if self.path else f"http://{self}{path}"
+
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"

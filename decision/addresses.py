@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+# An IPv6 address with a scope; whatever is longer must not fill a cache.
+MAX_ADDRESS_BYTES = 64
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052, the well-known prefix
 
 
@@ -24,9 +26,13 @@ def is_in(text: bytes, networks: tuple[Network, ...]) -> bool:
     return bool(networks) and any(address in network for address in _parse(text) for network in networks)
 
 
-@lru_cache(maxsize=4096)
 def _parse(text: bytes) -> tuple[Address, ...]:
     """The address and, behind it, the one that it wraps; nothing for what is no address."""
+    return _parse_short(text) if len(text) <= MAX_ADDRESS_BYTES else ()
+
+
+@lru_cache(maxsize=4096)
+def _parse_short(text: bytes) -> tuple[Address, ...]:
     try:
         address = ip_address(text.decode("ascii"))
     except ValueError:

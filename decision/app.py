@@ -21,6 +21,8 @@ from protos.decision_pb2_grpc import add_DecisionServicer_to_server
 async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     """Open the country data, then the stream to quota, then the port."""
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
+    if not settings.timezone and settings.time_zone_name == "UTC":
+        log.notice("time_zone_is_utc", reason="the host says so, or nothing")
     country_data = CountryDataInUse(log, metrics)
     policy = make_policy(
         settings, country_data.origins(settings.geoip_database), runtime.reloader.config.version

@@ -26,7 +26,8 @@ class Failure(NamedTuple):
 
 QUOTA_UNAVAILABLE = Failure("quota_unavailable")
 OVERLOADED = Failure("overloaded")
-FAILURES = (QUOTA_UNAVAILABLE, OVERLOADED)
+INTERNAL = Failure("internal")  # a bug, which the log tells of
+FAILURES = (QUOTA_UNAVAILABLE, OVERLOADED, INTERNAL)
 
 
 class Verdict(NamedTuple):
@@ -92,8 +93,16 @@ class Decider:
             decision_id=case.decision_id,
             expires_unix_ms=expires_unix_ms,
             timeout=(expires_unix_ms - now_unix_ms) / 1000,
-            done=partial(self._charged, case),
+            done=partial(self._answered, case),
         )
+
+    def _answered(self, case: _Case, answer: Sequence[LimitState] | QuotaUnavailable) -> None:
+        try:
+            self._charged(case, answer)
+        except Exception:  # a bug in a rule must not leave the request without an outcome
+            self._failures[INTERNAL].inc()
+            self._log.exception("internal_error", id=case.decision_id, login=case.event.login)
+            case.decided(INTERNAL)
 
     def _charged(self, case: _Case, answer: Sequence[LimitState] | QuotaUnavailable) -> None:
         if not isinstance(answer, QuotaUnavailable):
@@ -105,11 +114,11 @@ class Decider:
         else:
             failure = OVERLOADED if answer.overloaded else QUOTA_UNAVAILABLE
             self._failures[failure].inc()
-            self._tell("undecided", case, None, (), cause=answer)
             case.decided(failure)
+            self._tell("undecided", case, None, (), cause=answer)
 
     def _close(self, case: _Case, refusal: Finding | None, states: Sequence[LimitState]) -> None:
-        self._tell("decision", case, refusal, states)
+        # Answered first: nothing that happens to the log can change or delay a verdict.
         if refusal is None:
             if not case.noted:
                 self._passed.inc()
@@ -119,6 +128,7 @@ class Decider:
             self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
             text = f"{objection.status} {objection.text} (id {case.decision_id})"
             case.decided(Verdict(objection.verb, text, case.decision_id))
+        self._tell("decision", case, refusal, states)
 
     def _tell(
         self, event: str, case: _Case, refusal: Finding | None, states: Sequence[LimitState], **more: object

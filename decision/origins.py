@@ -8,7 +8,7 @@ from typing import NamedTuple
 from maxminddb import InvalidDatabaseError
 from prometheus_client import Counter
 
-from decision.addresses import Address, parse_address
+from decision.addresses import MAX_ADDRESS_BYTES, Address, parse_address
 from decision.country_data import CountryData
 
 # What admins call private (RFC 1918, RFC 4193); Python's is_private covers much more.
@@ -60,12 +60,14 @@ class Origins:
 
     def of(self, client_address: bytes) -> Origin:
         """The origin of an address as Postfix sends it."""
-        origin = self._cached(client_address)
+        origin = self.peek(client_address)
         self._counts[origin.kind].inc()
         return origin
 
     def peek(self, client_address: bytes) -> Origin:
         """`of` without counting, for log lines."""
+        if len(client_address) > MAX_ADDRESS_BYTES:
+            return Origin(Kind.UNPARSABLE)
         return self._cached(client_address)
 
     def _find(self, client_address: bytes) -> Origin:

@@ -10,7 +10,7 @@ from chassis.item_server import ItemServer, ItemStream
 from chassis.logs import Logger
 from chassis.metrics import Metrics
 from decision.account import account_of
-from decision.decider import OVERLOADED, QUOTA_UNAVAILABLE, Decider, Failure, Verdict
+from decision.decider import INTERNAL, OVERLOADED, QUOTA_UNAVAILABLE, Decider, Failure, Verdict
 from decision.verdict import MailEvent, Stage, Verb
 from protos import decision_pb2 as pb
 from protos.decision_pb2_grpc import DecisionServicer
@@ -21,7 +21,11 @@ _STAGES = {
     pb.STAGE_END_OF_MESSAGE: Stage.END_OF_MESSAGE,
 }
 _VERBS = {Verb.DUNNO: pb.VERB_DUNNO, Verb.DEFER: pb.VERB_DEFER, Verb.REJECT: pb.VERB_REJECT}
-_FAILURES = {QUOTA_UNAVAILABLE: pb.FAILURE_QUOTA_UNAVAILABLE, OVERLOADED: pb.FAILURE_OVERLOADED}
+_FAILURES = {
+    QUOTA_UNAVAILABLE: pb.FAILURE_QUOTA_UNAVAILABLE,
+    OVERLOADED: pb.FAILURE_OVERLOADED,
+    INTERNAL: pb.FAILURE_INTERNAL,
+}
 
 Reply = Callable[[pb.Answer], None]
 

@@ -33,6 +33,8 @@ def _parse_rules(value: object) -> object:
     items = split_list(value)
     if not isinstance(items, tuple):
         return items
+    if not items:
+        raise ValueError("the list is empty: nothing would be checked; a rule is switched off by its mode")
     for item in items:
         if item not in RULE_NAMES:
             raise ValueError(f"{item} is no rule")
@@ -131,8 +133,9 @@ class Settings(ServiceSettings):
         return self.timezone or host_time_zone()
 
     def banner(self) -> list[tuple[str, str]]:
-        return [
-            ("Countries", ", ".join(sorted(self.allowedcountries)) + f" ({self.country_mode})"),
-            ("Quota", f"{self.threshold} {self.count} a day, {self.time_zone_name} ({self.quota_mode})"),
-            ("Metrics of decision", f"http://{self.decision_metrics}/metrics"),
-        ]
+        shown = {
+            "country": ("Countries", ", ".join(sorted(self.allowedcountries))),
+            "quota": ("Quota", f"{self.threshold} {self.count} a day, {self.time_zone_name}"),
+        }
+        lines = [(shown[rule][0], f"{shown[rule][1]} ({self.mode_of(rule)})") for rule in self.rules]
+        return [*lines, ("Metrics of decision", self.decision_metrics.url("/metrics"))]

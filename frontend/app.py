@@ -24,7 +24,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     decision = open_decision(DecisionStub(channel).DecideStream, log=log, metrics=metrics)
     await stack.enter_async_context(background(decision.run(), died=runtime.fail))
 
-    asker = DecisionAsker(decision, on_failure=Verb(settings.on_failure.upper()), metrics=metrics)
+    asker = DecisionAsker(decision, on_failure=Verb(settings.on_failure.upper()), log=log, metrics=metrics)
     server = PolicyServer(
         asker,
         most=settings.max_connections,

@@ -10,11 +10,14 @@ from functools import partial
 from typing import Any
 
 from chassis.item_client import ItemClient, Unanswered
+from chassis.logs import Logger
 from chassis.metrics import Metrics
 from frontend.policy_wire import DUNNO, PolicyRequest, Verb, serialise
 from protos import decision_pb2 as pb
 
 DECISION_SECONDS = 3.0
+# One failure among answers is not the end of an outage, nor another outage.
+QUIET_SECONDS = 5.0
 FAILURE_TEXT = (
     "4.3.0 Policy service is not available, please try again later"  # RFC 3463: other mail system status
 )
@@ -56,9 +59,16 @@ class DecisionAsker:
     """Asks decision. Args: on_failure: what mail with a login hears when there is no verdict."""
 
     def __init__(
-        self, decision: ItemClient[pb.Question, pb.Answer], *, on_failure: Verb, metrics: Metrics
+        self, decision: ItemClient[pb.Question, pb.Answer], *, on_failure: Verb, log: Logger, metrics: Metrics
     ) -> None:
         self._decision = decision
+        self._log = log
+        # Since when the failure action answers, and when it last did; None while there are verdicts.
+        self._failing_since: float | None = None
+        self._failed_at = 0.0
+        self._fail_open = metrics.gauge(
+            "failure_action_in_force", "1 while requests with a login get the failure action, else 0."
+        )
         self.set_on_failure(on_failure)
         requests = metrics.counter("requests_total", "Policy requests.", state=[*STATES, _OTHER_STATE])
         self._requests = {state.encode(): requests.labels(state) for state in STATES}
@@ -101,6 +111,12 @@ class DecisionAsker:
     ) -> None:
         self._seconds.observe(time.perf_counter() - started)
         answer(self._reply(reply))
+        if self._failing_since is not None:
+            now = time.monotonic()
+            if now - self._failed_at > QUIET_SECONDS:
+                self._log.warning("checking_again", unchecked_for_seconds=round(now - self._failing_since))
+                self._failing_since = None
+                self._fail_open.set(0)
 
     def _reply(self, reply: pb.Answer | Unanswered) -> bytes:
         if isinstance(reply, Unanswered):
@@ -118,6 +134,11 @@ class DecisionAsker:
 
     def _failed(self, cause: Cause) -> bytes:
         self._failures[cause].inc()
+        self._failed_at = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = self._failed_at
+            self._fail_open.set(1)
+            self._log.error("failure_action_in_force", cause=cause, answer=self._failure_reply.strip())
         return self._failure_reply
 
 

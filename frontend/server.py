@@ -9,6 +9,7 @@ from pathlib import Path
 from chassis.errors import StartError
 from chassis.logs import Logger
 from chassis.metrics import Metrics
+from chassis.sockets import free_socket_path
 from frontend.clients import AllowedClients
 from frontend.connection import Asker, PolicyConnection
 from frontend.policy_wire import WireError, WireErrorKind
@@ -95,7 +96,7 @@ class PolicyServer:
                 ) from error
             if socket is not None:
                 try:
-                    socket.unlink(missing_ok=True)
+                    free_socket_path(str(socket))
                     servers.append(await loop.create_unix_server(self._connection, socket, backlog=BACKLOG))
                     socket.chmod(mode)
                 except OSError as error:

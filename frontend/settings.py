@@ -1,8 +1,11 @@
 """The settings of the frontend: where Postfix asks, and what it hears when nobody can be asked."""
 
+import re
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from chassis.settings import (
@@ -25,6 +28,34 @@ def _parse_socket(value: object) -> object:
     return Address.parse(f"unix:{value}") if value else None
 
 
+def _check_hosts(value: str) -> str:
+    hosts = split_list(value)
+    assert isinstance(hosts, tuple)
+    hosts = tuple(host.removeprefix("[").removesuffix("]") if ":" in host else host for host in hosts)
+    for host in hosts:
+        # RFC 1123, 2.1; the colon is for IPv6.
+        if not re.fullmatch(r"[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?", host) and not _is_ipv6(host):
+            raise ValueError(f"{host!r} is no address or host name")
+    return ",".join(hosts)
+
+
+def _reached_at(host: str) -> str:
+    """Where Postfix on this host finds a service that listens on `host`, which may be a wildcard."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        if address.is_unspecified:
+            return LOCALHOST if address.version == 4 else "::1"
+    return host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _parse_mode(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -37,9 +68,12 @@ def _parse_mode(value: object) -> object:
 class Settings(ServiceSettings):
     """See ServiceSettings."""
 
-    host: Annotated[str, Allowed("addresses or host names, comma-separated, or empty"), NeedsRestart()] = (
-        Field("", description=f"where Postfix reaches the frontend; empty: {LOCALHOST}")
-    )
+    host: Annotated[
+        str,
+        AfterValidator(_check_hosts),
+        Allowed("addresses or host names, comma-separated, or empty"),
+        NeedsRestart(),
+    ] = Field("", description=f"where Postfix reaches the frontend; empty: {LOCALHOST}")
     port: Annotated[Port, NeedsRestart()] = Field(12345, description="TCP port for Postfix")
     socket: Annotated[
         Address | None,
@@ -85,10 +119,10 @@ class Settings(ServiceSettings):
         return hosts or (LOCALHOST,)
 
     def banner(self) -> list[tuple[str, str]]:
-        where = Address(self.hosts[0], self.port)
+        where = Address(_reached_at(self.hosts[0]), self.port)
         return [
             ("Policy port", ", ".join(str(Address(host, self.port)) for host in self.hosts)),
             ("In Postfix", f"check_policy_service {{ inet:{where}, timeout=10s, default_action=DUNNO }}"),
             ("", "before permit_sasl_authenticated in smtpd_recipient_restrictions"),
-            ("Metrics of frontend", f"http://{self.frontend_metrics}/metrics"),
+            ("Metrics of frontend", self.frontend_metrics.url("/metrics")),
         ]

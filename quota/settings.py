@@ -20,4 +20,4 @@ class Settings(ServiceSettings):
         return self.quota_metrics
 
     def banner(self) -> list[tuple[str, str]]:
-        return [("State", str(self.statedir)), ("Metrics of quota", f"http://{self.quota_metrics}/metrics")]
+        return [("State", str(self.statedir)), ("Metrics of quota", self.quota_metrics.url("/metrics"))]

@@ -124,7 +124,7 @@ class Writer:
                 break
         if jobs:
             results = self._apply([item for job in jobs for item in job.items])
-            self._loop.call_soon_threadsafe(_deliver, jobs, results)
+            self._loop.call_soon_threadsafe(_deliver, self._log, jobs, results)
             if self._works:
                 self._housekeep(count)
         return job is not None
@@ -201,9 +201,12 @@ def _is_expired(item: Charge | Refusal, now_ms: int) -> bool:
     return isinstance(item, Charge) and item.expires_unix_ms <= now_ms
 
 
-def _deliver(jobs: Sequence[_Job], results: Sequence[Result]) -> None:
+def _deliver(log: Logger, jobs: Sequence[_Job], results: Sequence[Result]) -> None:
     start = 0
     for job in jobs:
         end = start + len(job.items)
-        job.done(results[start:end])
+        try:
+            job.done(results[start:end])
+        except Exception:  # a bug in one job, which those behind it do not pay for
+            log.exception("internal_error")
         start = end

@@ -22,6 +22,14 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """What a service sets for its own process does not outlive its test."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None] | None:
     if MISSING:
         terminalreporter.section("skipped: missing programs")

@@ -48,13 +48,17 @@ class Checkpointer:
 
     def _run(self) -> None:
         db = None
+        failing = False
         while self._work.wait() and not self._stop.wait(INTERVAL_SECONDS):
             self._work.clear()
             try:
                 db = db or sqlite3.connect(self._path, isolation_level=None)
                 _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 self._wal_is_large = pages > LARGE_WAL_PAGES
+                failing = False
             except sqlite3.Error as error:
-                self._failed(str(error))
+                if not failing:
+                    self._failed(str(error))
+                failing = True
         if db is not None:
             db.close()

@@ -24,6 +24,7 @@ REMEMBER_SECONDS = 6 * 3600
 EXPIRY_STEP_SECONDS = 900
 KEEP_DAYS = 31
 ACCOUNT_CACHE = 16384
+CACHED_NAME_BYTES = 512  # name and login together; longer ones are looked up each time
 _HASH_BYTES = 16
 _OWN_ROW = b""
 
@@ -138,7 +139,8 @@ class SqliteStore:
                 self._db.execute(_LOGIN, (login, account))
         if len(self._accounts) >= ACCOUNT_CACHE:
             self._accounts.clear()
-        self._accounts[name] = (account, login)
+        if len(name) + len(login) <= CACHED_NAME_BYTES:
+            self._accounts[name] = (account, login)
         return account
 
     def message(self, message: bytes) -> _Message | None:

@@ -217,3 +217,15 @@ def test_services_may_start_in_any_order(tmp_path: Path) -> None:
         assert [ask(services, instance=new_instance())[0][:5] for _ in range(2)] == ["DUNNO", "DEFER"]
     finally:
         services.stop()
+
+
+def test_unchecked_mail_is_told_in_one_line_and_by_a_gauge(tmp_path: Path) -> None:
+    """Whatever the cause: the admin sees that the failure action answers."""
+    with running(tmp_path) as services:
+        assert services.metric("frontend", "mtpolicyd_failure_action_in_force") == 0
+        services.kill("quota")
+        answers = [ask(services, sasl_username=f"u{number}")[0] for number in range(2)]
+
+        assert answers == ["DUNNO", "DUNNO"]
+        assert services.metric("frontend", "mtpolicyd_failure_action_in_force") == 1
+        assert services.log("frontend").count("event=failure_action_in_force cause=quota_unavailable") == 1

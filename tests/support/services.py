@@ -114,10 +114,13 @@ class Services:
 
     def wait_connected(self) -> None:
         """Wait until the streams between the services stand."""
-        wait_until(
-            lambda: all(self.metric(name, "mtpolicyd_stream_up") == 1 for name in ("frontend", "decision")),
-            what="the streams stand",
-        )
+        wait_until(self._is_connected, what="the streams stand")
+
+    def _is_connected(self) -> bool:
+        try:
+            return all(self.metric(name, "mtpolicyd_stream_up") == 1 for name in ("frontend", "decision"))
+        except OSError:  # one of them is being started
+            return False
 
     def log(self, name: str) -> str:
         """What the service has written."""

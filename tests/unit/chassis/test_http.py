@@ -1,6 +1,7 @@
 """The metrics port."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ async def fetch(address: Address, path: str, *, method: str = "GET") -> tuple[in
 async def test_health_is_answered(make: AddressMaker, tmp_path: Path) -> None:
     """As long as the event loop runs."""
     address = make(tmp_path)
-    async with metrics_server(address, Observed().metrics):
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
         assert await fetch(address, "/healthz") == (200, "text/plain", "ok\n")
 
 
@@ -52,7 +53,7 @@ async def test_metrics_are_answered(make: AddressMaker, tmp_path: Path) -> None:
     address = make(tmp_path)
     seen = Observed()
     seen.metrics.counter("things_total", "Things.", kind=["a", "b"]).labels("b").inc(3)
-    async with metrics_server(address, seen.metrics):
+    async with metrics_server(address, seen.metrics, asyncio.Event()):
         status, content_type, text = await fetch(address, "/metrics")
 
     assert (status, content_type) == (200, "text/plain")
@@ -70,7 +71,7 @@ async def test_metrics_are_answered(make: AddressMaker, tmp_path: Path) -> None:
 async def test_nothing_else_is_answered(method: str, path: str, status: int) -> None:
     """There is nothing to change and nothing else to see."""
     address = Address("127.0.0.1", free_port())
-    async with metrics_server(address, Observed().metrics):
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
         assert (await fetch(address, path, method=method))[0] == status
 
 
@@ -80,16 +81,16 @@ async def test_a_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(path))
     address = Address("", 0, str(path))
-    async with metrics_server(address, Observed().metrics):
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
         assert (await fetch(address, "/healthz"))[0] == 200
 
 
 async def test_an_address_in_use_is_an_error() -> None:
     """And the one who has it keeps it."""
     address = Address("127.0.0.1", free_port())
-    async with metrics_server(address, Observed().metrics):
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
         with pytest.raises(OSError, match="address already in use"):
-            async with metrics_server(address, Observed().metrics):
+            async with metrics_server(address, Observed().metrics, asyncio.Event()):
                 pass
         assert (await fetch(address, "/healthz"))[0] == 200
 
@@ -97,11 +98,11 @@ async def test_an_address_in_use_is_an_error() -> None:
 async def test_the_port_is_free_afterwards() -> None:
     """Nobody answers, and the next one may listen."""
     address = Address("127.0.0.1", free_port())
-    async with metrics_server(address, Observed().metrics):
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
         pass
     with pytest.raises(aiohttp.ClientConnectorError):
         await fetch(address, "/healthz")
-    async with metrics_server(address, Observed().metrics):
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
         assert (await fetch(address, "/healthz"))[0] == 200
 
 
@@ -111,7 +112,7 @@ async def test_a_loop_that_hangs_is_measured() -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     seen = Observed()
-    async with metrics_server(Address("127.0.0.1", free_port()), seen.metrics):
+    async with metrics_server(Address("127.0.0.1", free_port()), seen.metrics, asyncio.Event()):
         await asyncio.sleep(LAG_PROBE_SECONDS - 0.5)
         loop.hang(2)
         await asyncio.sleep(0.1)
@@ -119,3 +120,15 @@ async def test_a_loop_that_hangs_is_measured() -> None:
 
         await asyncio.sleep(LAG_PROBE_SECONDS)
         assert seen.sample("event_loop_lag_seconds") == pytest.approx(0, abs=0.001)
+
+
+async def test_a_service_is_ready_when_its_start_is_over() -> None:
+    """It is alive before; the answer names the process."""
+    address, ready = Address("127.0.0.1", free_port()), asyncio.Event()
+    async with metrics_server(address, Observed().metrics, ready):
+        before = (await fetch(address, "/readyz"))[0]
+        ready.set()
+        status, *_, body = await fetch(address, "/readyz")
+
+    assert (before, status) == (503, 200)
+    assert str(os.getpid()) in str(body)

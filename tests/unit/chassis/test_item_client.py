@@ -908,3 +908,24 @@ async def test_an_old_outage_on_a_standing_stream_is_ended_by_a_greeting() -> No
         parts.answer()
         await settle()
         assert parts.client.up is True
+
+
+@in_virtual_time
+async def test_a_bug_of_one_asker_costs_its_neighbours_nothing() -> None:
+    """It is logged; the stream and the others go on."""
+
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    async with asker() as parts:
+        parts.ask("bad", then=fail)
+        parts.ask("good")
+        await settle()
+        parts.answer("bad", "good")
+        await settle()
+        parts.ask("later")
+        await settle()
+
+        assert parts.outcomes["good"] == ["answered"]
+        assert parts.client.up is True
+        assert parts.sent[-1] == ["later"]

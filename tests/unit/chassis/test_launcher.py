@@ -122,13 +122,22 @@ class Stage:
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """`python -m NAME` finds a module in the working directory first."""
-    monkeypatch.chdir(tmp_path)
+    """Small programs in the place of the services, and one metrics port for all of them."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(launcher.Launcher, "_is_ours", lambda self, name, pid: True)
+    monkeypatch.setattr(launcher, "START_TRIES", 10**6)
     monkeypatch.setattr(launcher, "RESTART_FIRST_SECONDS", 0.05)
     monkeypatch.setattr(launcher, "RESTART_MOST_SECONDS", 0.1)
     stage = Stage(tmp_path)
     yield stage
     assert [note for note, pid in stage.notes if runs(pid)] == [], "a service has outlived the launcher"
+
+
+def started() -> asyncio.Event:
+    """What a service sets when it is ready."""
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 def runs(pid: int) -> bool:
@@ -147,7 +156,7 @@ def said(capsys: CapSys) -> list[str]:
 
 
 async def test_each_service_is_a_process_named_after_it(stage: Stage) -> None:
-    """`python -m quota`, in a session of its own: Ctrl-C reaches the launcher alone."""
+    """`python -P -m quota`, in a session of its own: Ctrl-C reaches the launcher alone."""
     async with stage.running():
         await stage.until_all_run()
         commands = {
@@ -155,7 +164,7 @@ async def test_each_service_is_a_process_named_after_it(stage: Stage) -> None:
         }
         sessions = {name: os.getsid(stage.pid(name)) == stage.pid(name) for name in SERVICES}
 
-    assert commands == {name: [os.fsencode(sys.executable), b"-m", name.encode()] for name in SERVICES}
+    assert commands == {name: [os.fsencode(sys.executable), b"-P", b"-m", name.encode()] for name in SERVICES}
     assert sessions == dict.fromkeys(SERVICES, True)
 
 
@@ -165,7 +174,7 @@ async def test_once_all_are_healthy_it_says_what_comes_next(stage: Stage, capsys
         await stage.until_all_run()
         assert said(capsys) == []
 
-        async with metrics_server(stage.address, Observed().metrics):
+        async with metrics_server(stage.address, Observed().metrics, started()):
             lines = await stage.first_words(capsys)
     assert lines == [
         "univention-mtpolicyd: ready. Ctrl-C stops it.",
@@ -181,7 +190,7 @@ async def test_once_all_are_healthy_it_says_what_comes_next(stage: Stage, capsys
 async def test_health_may_be_asked_on_a_socket(stage: Stage, capsys: CapSys) -> None:
     """Where the metrics are on one."""
     stage.address = Address("", 0, str(stage.directory / "metrics.sock"))
-    async with metrics_server(stage.address, Observed().metrics), stage.running():
+    async with metrics_server(stage.address, Observed().metrics, started()), stage.running():
         lines = await stage.first_words(capsys)
         await stage.until_all_run()
 

@@ -458,7 +458,11 @@ def test_every_label_is_there_from_the_start() -> None:
         for reason in ("none", "country", "quota")
         for mode in ("enforce", "observe", "exempt")
     }
-    assert case.seen.samples("undecided_total") == {("quota_unavailable",): 0, ("overloaded",): 0}
+    assert case.seen.samples("undecided_total") == {
+        ("quota_unavailable",): 0,
+        ("overloaded",): 0,
+        ("internal",): 0,
+    }
 
 
 def test_the_reply_is_printable_ascii() -> None:

@@ -79,3 +79,13 @@ def test_peeking_is_not_counted(seen: Observed) -> None:
 
     assert found.peek(b"8.8.8.8") == Origin(Kind.COUNTRY, "US")
     assert set(seen.samples("geoip_lookups_total").values()) == {0}
+
+
+def test_what_is_too_long_for_an_address_fills_no_cache() -> None:
+    """Sixty kilobytes of a client's own are no address, and not worth keeping."""
+    seen = Observed()
+    found = origins(seen, country_data())
+    for number in range(3):
+        assert found.of(b"%d" % number + b"1" * 60_000).kind is Kind.UNPARSABLE
+
+    assert found._cached.cache_info().currsize == 0

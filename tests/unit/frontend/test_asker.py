@@ -40,7 +40,9 @@ class Frontend:
         self.submitted: list[Submitted] = []
         self.replies: list[bytes] = []
         stream: Any = SimpleNamespace(submit=self._submit)
-        self.asker = DecisionAsker(stream, on_failure=on_failure, metrics=self.seen.metrics)
+        self.asker = DecisionAsker(
+            stream, on_failure=on_failure, log=self.seen.log.logger, metrics=self.seen.metrics
+        )
 
     def _submit(self, item: pb.Question, **how: Any) -> None:
         self.submitted.append(Submitted(item, **how))
@@ -209,7 +211,8 @@ def test_requests_are_counted_by_state(state: str, login: str) -> None:
 def test_the_duration_is_measured_up_to_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of requests with a login, whatever became of them."""
     clock = iter([10.0, 10.25, 20.0, 23.0])
-    monkeypatch.setattr(asker, "time", SimpleNamespace(time=time.time, perf_counter=lambda: next(clock)))
+    clocks = SimpleNamespace(time=time.time, perf_counter=lambda: next(clock), monotonic=time.monotonic)
+    monkeypatch.setattr(asker, "time", clocks)
     frontend = Frontend()
     frontend.hear(answer(pb.VERB_DUNNO))
     frontend.hear(Unanswered.DEADLINE)
@@ -318,7 +321,7 @@ async def test_a_request_travels_to_decision_and_back() -> None:
     stream = open_decision(peer.open_stream, log=seen.log.logger, metrics=seen.metrics)
     engine = asyncio.create_task(stream.run())
     replies: list[bytes] = []
-    asking = DecisionAsker(stream, on_failure=Verb.DUNNO, metrics=seen.metrics)
+    asking = DecisionAsker(stream, on_failure=Verb.DUNNO, log=seen.log.logger, metrics=seen.metrics)
     asking.ask(request(sasl_username="alice"), replies.append)
     await settle()
     messages: list[Any] = list(peer.call.messages)
@@ -332,3 +335,26 @@ async def test_a_request_travels_to_decision_and_back() -> None:
     assert [(question.id, question.login) for question in questions.items] == [(1, b"alice")]
     assert replies == [b"action=REJECT 5.7.1 No\n\n"]
     assert seen.sample("stream_up", peer="decision") == 1
+
+
+def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts between failures do not end it; five quiet seconds do."""
+    now = [100.0]
+    clocks = SimpleNamespace(time=time.time, perf_counter=time.perf_counter, monotonic=lambda: now[0])
+    monkeypatch.setattr(asker, "time", clocks)
+    frontend = Frontend()
+    in_force = []
+    for seconds, reply in (
+        (0, answer(pb.VERB_DUNNO)),
+        (1, Unanswered.DOWN),
+        (1, Unanswered.DEADLINE),
+        (1, answer(pb.VERB_DUNNO)),
+        (1, Unanswered.DOWN),
+        (6, answer(pb.VERB_DUNNO)),
+    ):
+        now[0] += seconds
+        frontend.hear(reply)
+        in_force.append(frontend.seen.sample("failure_action_in_force"))
+
+    assert in_force == [0, 1, 1, 1, 1, 0]
+    assert frontend.seen.log.events == ["failure_action_in_force", "checking_again"]
