@@ -16,6 +16,7 @@ from chassis.config import Config, LastGood, check, read_file
 from chassis.logs import Logger
 from chassis.metrics import Metrics
 from chassis.settings import ServiceSettings, SettingsError, needs_restart
+from chassis.tasks import background
 
 INTERVAL_SECONDS = 1.0
 
@@ -91,16 +92,21 @@ class Reloader(Generic[S]):
         """Watch the file and SIGHUP until left."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        task = asyncio.create_task(self._watch())
         try:
-            yield
+            if self._path is None:
+                yield
+                return
+            async with background(self._watch(), died=self._unwatched):
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             loop.remove_signal_handler(signal.SIGHUP)
 
+    def _unwatched(self, reason: str) -> None:
+        self._good.set(0)
+        self._log.error("settings_no_longer_watched", reason=reason)
+
     async def _watch(self) -> None:
-        while self._path is not None:
+        while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             if _signature(self._path) != self._seen:
                 self.reload()

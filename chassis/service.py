@@ -45,13 +45,14 @@ def run_service(
     name: str, settings_class: type[S], start: Callable[[S, Runtime[S]], Awaitable[None]]
 ) -> None:
     """Run until SIGTERM or SIGINT. Exit code 0; 2 if a setting is wrong; 1 if it cannot start or go on."""
+    # Before the first file is written: counts, logins and the copy of the settings are not for everybody.
+    os.umask(0o027)
     started = start_config(name, settings_class)
     settings = started.config.settings
     log = open_log(service=name, debug=settings.debug, log_format=settings.log_format)
     metrics = Metrics()
     lost = metrics.counter("log_lines_lost_total", "Log lines that could not be written without waiting.")
     log.on_lost(lost.inc)
-    os.umask(0o027)  # counts and logins are not for everybody's eyes
     reloader = Reloader(started.config, config_path(), started.last_good, log=log, metrics=metrics)
     if started.refused is not None:
         reloader.refused(started.refused)

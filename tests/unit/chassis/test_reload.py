@@ -1,5 +1,6 @@
 """What a running service does with a changed file; the loop and real services are in tests/integration."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,23 @@ def test_the_same_settings_in_another_form_are_no_change(service: Service) -> No
     service.write('# comment\non_failure = "dunno"\nthreshold = 5')
 
     assert (service.taken, service.seen.log.events) == ([], [])
+
+
+async def test_a_watch_that_ends_by_a_bug_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would notice otherwise that changes are no longer taken over."""
+    monkeypatch.setattr("chassis.reload.INTERVAL_SECONDS", 0.001)
+
+    called = asyncio.Event()
+
+    def fail(_: Config[Settings]) -> None:
+        called.set()
+        raise ValueError("a bug")
+
+    service.reloader.on_change(fail)
+    async with service.reloader.watching():
+        service.path.write_text('on_failure = "defer"')
+        await asyncio.wait_for(called.wait(), 5)
+        await asyncio.sleep(0.01)
+
+    assert service.seen.log.events == ["settings_changed", "settings_no_longer_watched"]
+    assert service.seen.sample("config_last_reload_successful") == 0
