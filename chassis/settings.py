@@ -137,7 +137,8 @@ def _default_statedir() -> Path:
     return Path(base) / SYSTEM_STATE.name
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """The path. Raises ValueError if it does not begin with /."""
     if not path.is_absolute():
         raise ValueError("the path does not begin with /")
     return path
@@ -156,7 +157,7 @@ class ServiceSettings(BaseSettings):
     )
     statedir: Annotated[
         Path,
-        AfterValidator(_absolute),
+        AfterValidator(absolute),
         Allowed("an absolute path"),
         NeedsRestart(),
         ShownDefault(str(SYSTEM_STATE)),
@@ -257,9 +258,9 @@ def shown_value(value: object) -> str:
     """A value as it would be written into the environment."""
     if type(value) in (tuple, frozenset):
         items: Iterable[object] = value  # type: ignore[assignment]
-        return ",".join(
-            sorted(item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in items)
-        )
+        texts = [item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in items]
+        # A set has no order of its own; that of a list may matter.
+        return ",".join(sorted(texts) if isinstance(value, frozenset) else texts)
     return "" if value is None else str(value)
 
 

@@ -143,6 +143,7 @@ class Decider:
             return
         decisive = refusal or (case.noted[0] if case.noted else None)
         mail = case.event
+        origin = case.policy.origins.peek(mail.client_address)
         values: dict[str, object] = {
             "id": case.decision_id,
             "action": refusal.objection.verb if refusal else "none" if event == "undecided" else Verb.DUNNO,
@@ -156,9 +157,11 @@ class Decider:
             "recipient": mail.recipient,
             "recipient_count": mail.recipient_count,
             "client": mail.client_address,
-            "country": case.policy.origins.peek(mail.client_address).country,
+            "country": origin.country,
             "context": mail.policy_context,
         }
+        if len(origin.answers) > 1:
+            values["databases"] = origin
         if case.noted:
             values["would_refuse"] = ",".join(noted.rule for noted in case.noted)
         if states:

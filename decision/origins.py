@@ -1,5 +1,6 @@
-"""Where a client address comes from: a country, or the reason why it has none."""
+"""Where a client address comes from: what each database says, or the reason why none is asked."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
@@ -24,10 +25,10 @@ CACHED_ADDRESSES = 16384
 
 
 class Kind(StrEnum):
-    """What is known about an address; also the label of the look-up counter."""
+    """What is known about an address."""
 
     COUNTRY = "hit"
-    UNKNOWN = "unknown"  # public, but not in the data
+    UNKNOWN = "unknown"  # public, but in none of the databases
     LOOPBACK = "loopback"
     PRIVATE = "private"
     LINK_LOCAL = "link_local"
@@ -37,25 +38,54 @@ class Kind(StrEnum):
     ERROR = "error"  # the data is broken inside
     NO_DATA = "no_data"
 
+    @property
+    def result(self) -> str:
+        """The label of the look-up counter: one for all addresses that are not global."""
+        return "non_global" if self in _NON_GLOBAL else self.value
+
+
+_NON_GLOBAL = frozenset({Kind.LOOPBACK, Kind.PRIVATE, Kind.LINK_LOCAL, Kind.CGNAT, Kind.OTHER_NON_GLOBAL})
+RESULTS = tuple(dict.fromkeys(kind.result for kind in Kind))
+
+
+class Answer(NamedTuple):
+    """What one database says: an ISO 3166-1 alpha-2 code, or "" if it does not know the address."""
+
+    source: str
+    country: str
+
 
 class Origin(NamedTuple):
-    """`country` is an ISO 3166-1 alpha-2 code with Kind.COUNTRY, else empty."""
+    """With Kind.COUNTRY at least one of the answers is a country, else none is."""
 
     kind: Kind
-    country: str = ""
+    answers: tuple[Answer, ...] = ()  # in the order of the databases
+
+    @property
+    def country(self) -> str:
+        """That of the first database that knows the address, else empty."""
+        return next((answer.country for answer in self.answers if answer.country), "")
+
+    def may_be_in(self, countries: frozenset[str]) -> bool:
+        """Whether one of the databases says that the address is in one of the countries."""
+        return any(answer.country in countries for answer in self.answers)
+
+    def __str__(self) -> str:
+        """`GeoLite2-Country:DE,builtin:-`, as a log line shows it."""
+        return ",".join(f"{answer.source}:{answer.country or '-'}" for answer in self.answers)
 
 
 class Origins:
-    """Looks addresses up in one data file, or in none.
+    """Looks addresses up in all databases.
 
     Args:
-        data: the file; None if there is no usable one.
-        lookups: counts every question by its Kind.
+        databases: none if there is no usable one.
+        lookups: counts every question by its result.
     """
 
-    def __init__(self, data: CountryData | None, lookups: Counter) -> None:
-        self._data = data
-        self._counts = {kind: lookups.labels(kind) for kind in Kind}
+    def __init__(self, databases: Sequence[CountryData], lookups: Counter) -> None:
+        self.databases = tuple(databases)
+        self._counts = {kind: lookups.labels(kind.result) for kind in Kind}
         self._cached = lru_cache(CACHED_ADDRESSES)(self._find)
 
     def of(self, client_address: bytes) -> Origin:
@@ -77,13 +107,19 @@ class Origins:
         local = _non_global_kind(address)
         if local is not None:
             return Origin(local)
-        if self._data is None:
+        if not self.databases:
             return Origin(Kind.NO_DATA)
-        try:
-            country = self._data.lookup(address)
-        except (ValueError, OSError, InvalidDatabaseError):
-            return Origin(Kind.ERROR)
-        return Origin(Kind.COUNTRY, country) if country else Origin(Kind.UNKNOWN)
+        answers = []
+        broken = False
+        for database in self.databases:
+            try:
+                answers.append(Answer(database.source, database.lookup(address)))
+            except (ValueError, OSError, InvalidDatabaseError):
+                broken = True
+                answers.append(Answer(database.source, ""))
+        if any(answer.country for answer in answers):
+            return Origin(Kind.COUNTRY, tuple(answers))
+        return Origin(Kind.ERROR if broken else Kind.UNKNOWN, tuple(answers))
 
 
 def _non_global_kind(address: Address) -> Kind | None:

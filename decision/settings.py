@@ -8,12 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 from tzlocal import get_localzone_name
 
-from chassis.settings import Address, Allowed, Endpoint, Networks, ServiceSettings, split_list
+from chassis.settings import Address, Allowed, Endpoint, Networks, ServiceSettings, absolute, split_list
 from decision.account import account_of
 from decision.countries import GROUPS, expand
 from decision.verdict import Mode
 
 MAX_THRESHOLD = 10**9
+BUILT_IN = "builtin"  # stands in the list of databases for the one that comes with the program
+COUNTRY_FILES = "*Country*.mmdb"
 RULE_NAMES = ("country", "quota")  # decision.rules builds them; each has a <name>_mode below
 
 
@@ -41,6 +43,19 @@ def _parse_rules(value: object) -> object:
     if len(set(items)) != len(items):
         raise ValueError("a rule is listed twice")
     return items
+
+
+def _parse_databases(value: object) -> object:
+    items = split_list(value)
+    if not isinstance(items, tuple):
+        return items
+    names = [BUILT_IN if item == BUILT_IN else Path(item).stem for item in map(str, items)]
+    for item, name in zip(map(str, items), names, strict=True):
+        if item != BUILT_IN:
+            absolute(Path(item))
+        if names.count(name) > 1:
+            raise ValueError(f"two databases are named {name}")
+    return tuple(map(str, items))
 
 
 def _parse_time_zone(value: object) -> object:
@@ -105,10 +120,19 @@ class Settings(ServiceSettings):
     ] = Field(frozenset(), description="logins that are counted but never refused")
     exempt_networks: Networks = Field((), description="client networks that are counted but never refused")
     allowed_networks: Networks = Field((), description="client networks that pass the country rule")
-    geoip_database: Annotated[
-        Path | None, BeforeValidator(lambda value: value or None), Allowed("a path, or empty")
+    databases: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_parse_databases),
+        Allowed(f"comma-separated paths of .mmdb files, or {BUILT_IN}; no two files of one name"),
     ] = Field(
-        None, description="country data (.mmdb: Country, City or flat country_code); empty: the built-in data"
+        (),
+        description="country data; of several, mail is refused only if all that know the address say so; "
+        f"empty: the newest `{COUNTRY_FILES}` in `geoip_directory`, else the built-in data",
+    )
+    geoip_directory: Annotated[Path, AfterValidator(absolute), Allowed("an absolute path")] = Field(
+        Path("/var/lib/GeoIP"),
+        description="where geoipupdate and `mtpolicyctl geo update` put country data",
     )
     decision_listen: Endpoint = Field(
         Address("127.0.0.1", 12346), description="where decision listens for the frontend"

@@ -1,5 +1,6 @@
 """country: a user sends only from allowed countries.
 
+No database is the truth, so mail is refused only if every one that knows the address says "not allowed".
 Addresses without a country pass: private and other non-global ones (webmail on the host comes from
 127.0.0.1), and what is no address at all. So does everything while there is no country data.
 """
@@ -33,7 +34,7 @@ class CountryRule:
         """See decision.chain.LookingRule."""
         origin = self._origins.of(event.client_address)
         if origin.kind is Kind.COUNTRY:
-            if origin.country in self._allowed:
+            if origin.may_be_in(self._allowed):
                 return None
             where = f"country {origin.country}"
         elif origin.kind is Kind.UNKNOWN and self._reject_unknown:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 
 from decision.addresses import Address
 from decision.country_data import CountryData
 from decision.decider import Failure, Verdict
-from decision.origins import Kind, Origins
+from decision.origins import RESULTS, Kind, Origins
 from decision.quota_client import Charged, QuotaClient, QuotaUnavailable
 from decision.verdict import LimitState, MailEvent, Objection, Stage
 from protos import quota_pb2 as pb
@@ -82,7 +81,9 @@ def mail(
     )
 
 
-def country_data(countries: dict[str, str] = COUNTRIES, *, asked: list[Address] | None = None) -> CountryData:
+def country_data(
+    countries: dict[str, str] = COUNTRIES, *, asked: list[Address] | None = None, source: str = "test"
+) -> CountryData:
     """Data that knows these addresses. Args: asked collects every look-up."""
     known = {ip_address(address): country for address, country in countries.items()}
 
@@ -91,21 +92,21 @@ def country_data(countries: dict[str, str] = COUNTRIES, *, asked: list[Address] 
             asked.append(address)
         return known.get(address, "")
 
-    return CountryData(Path("/nowhere.mmdb"), False, 0, lookup)
+    return CountryData(source, 0, lookup)
 
 
-def broken_data(error: Exception) -> CountryData:
+def broken_data(error: Exception, source: str = "broken") -> CountryData:
     """Data whose every look-up fails."""
 
     def lookup(_: Address) -> str:
         raise error
 
-    return CountryData(Path("/nowhere.mmdb"), False, 0, lookup)
+    return CountryData(source, 0, lookup)
 
 
-def origins(seen: Observed, data: CountryData | None) -> Origins:
+def origins(seen: Observed, *databases: CountryData) -> Origins:
     """Origins with the counter that decision gives them."""
-    return Origins(data, seen.metrics.counter("geoip_lookups_total", "Look-ups.", result=list(Kind)))
+    return Origins(databases, seen.metrics.counter("geoip_lookups_total", "Look-ups.", result=RESULTS))
 
 
 @dataclass(frozen=True)

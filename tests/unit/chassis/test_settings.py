@@ -178,7 +178,7 @@ def test_a_wrong_value_is_one_line(monkeypatch: Patch, name: str, value: str, li
         ("TRESHOLD", "did you mean MTPOLICYD_THRESHOLD?"),
         ("SAMPLE_PROT", "did you mean MTPOLICYD_SAMPLE_PORT?"),
         ("ALLOWED_COUNTRIES", "did you mean MTPOLICYD_ALLOWEDCOUNTRIES?"),
-        ("GEOIP_DATABSE", "did you mean MTPOLICYD_GEOIP_DATABASE?"),
+        ("DATABSES", "did you mean MTPOLICYD_DATABASES?"),
         ("threshold", "did you mean MTPOLICYD_THRESHOLD?"),
         ("XYZZY", "see `mtpolicyctl settings` for all names"),
         ("", "see `mtpolicyctl settings` for all names"),

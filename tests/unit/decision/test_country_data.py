@@ -40,8 +40,7 @@ def test_country_city_and_flat_files_are_read(
     path = write_mmdb(tmp_path / "test.mmdb", database_type, {"8.8.8.0/24": record, "2001:4860::/32": record})
     data = open_country_data(path)
 
-    assert data.path == path
-    assert not data.built_in
+    assert data.source == "test"
     assert data.lookup(ip_address("8.8.8.8")) == "US"
     assert data.lookup(ip_address("2001:4860:4860::8888")) == "US"
     assert data.lookup(ip_address("8.8.9.8")) == ""
@@ -204,12 +203,12 @@ def test_the_built_in_data_knows_the_world(address: str, country: str) -> None:
 def test_the_built_in_data_is_marked_as_such() -> None:
     """The metric can tell it from a file of the admin's."""
     data = open_built_in()
-    assert data.built_in
+    assert data.source == "builtin"
     assert data.build_unix_seconds > 1_700_000_000
 
 
 def test_a_missing_built_in_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package without the data file is an error that can be caught, not a crash."""
-    monkeypatch.setattr("decision.country_data.BUILT_IN", "missing.mmdb")
+    monkeypatch.setattr("decision.country_data._BUILT_IN_FILE", "missing.mmdb")
     with pytest.raises(CountryDataError, match=r"missing\.mmdb"):
         open_built_in()

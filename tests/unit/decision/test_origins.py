@@ -4,7 +4,7 @@ import pytest
 from maxminddb import InvalidDatabaseError
 
 from decision.addresses import Address
-from decision.origins import Kind, Origin
+from decision.origins import Answer, Kind, Origin
 from tests.support.mails import NON_GLOBAL, broken_data, country_data, origins
 from tests.support.observed import Observed
 
@@ -15,9 +15,9 @@ def test_addresses_without_a_country_have_their_kind(seen: Observed, address: st
     asked: list[Address] = []
     found = origins(seen, country_data(asked=asked)).of(address.encode())
 
-    assert found == Origin(kind, "")
+    assert found == Origin(kind)
     assert not asked
-    assert seen.sample("geoip_lookups_total", result=kind) == 1
+    assert seen.sample("geoip_lookups_total", result=kind.result) == 1
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,9 @@ def test_addresses_without_a_country_have_their_kind(seen: Observed, address: st
 )
 def test_a_public_address_has_a_country(seen: Observed, address: str, country: str) -> None:
     """Wrapped IPv4 addresses are looked up as what is inside."""
-    assert origins(seen, country_data()).of(address.encode()) == Origin(Kind.COUNTRY, country)
+    assert origins(seen, country_data()).of(address.encode()) == Origin(
+        Kind.COUNTRY, (Answer("test", country),)
+    )
     assert seen.sample("geoip_lookups_total", result="hit") == 1
 
 
@@ -42,13 +44,13 @@ def test_a_public_address_has_a_country(seen: Observed, address: str, country: s
 )
 def test_a_public_address_may_be_unknown(seen: Observed, address: bytes) -> None:
     """A public address that the data does not hold is told apart from one without a country."""
-    assert origins(seen, country_data()).of(address) == Origin(Kind.UNKNOWN)
+    assert origins(seen, country_data()).of(address) == Origin(Kind.UNKNOWN, (Answer("test", ""),))
     assert seen.sample("geoip_lookups_total", result="unknown") == 1
 
 
 def test_without_data_a_public_address_has_no_origin(seen: Observed) -> None:
     """Missing data shows in the counter; private addresses keep their kind."""
-    without = origins(seen, None)
+    without = origins(seen)
 
     assert without.of(b"8.8.8.8") == Origin(Kind.NO_DATA)
     assert without.of(b"10.0.0.1") == Origin(Kind.PRIVATE)
@@ -58,8 +60,25 @@ def test_without_data_a_public_address_has_no_origin(seen: Observed) -> None:
 @pytest.mark.parametrize("error", [ValueError("bad"), OSError("I/O"), InvalidDatabaseError("bad")])
 def test_data_that_is_broken_inside_is_counted(seen: Observed, error: Exception) -> None:
     """A look-up that fails is no verdict on the mail."""
-    assert origins(seen, broken_data(error)).of(b"8.8.8.8") == Origin(Kind.ERROR)
+    assert origins(seen, broken_data(error)).of(b"8.8.8.8") == Origin(Kind.ERROR, (Answer("broken", ""),))
     assert seen.sample("geoip_lookups_total", result="error") == 1
+
+
+def test_every_database_is_asked(seen: Observed) -> None:
+    """The country is that of the first one that knows the address; each answer is kept."""
+    found = origins(
+        seen,
+        broken_data(ValueError("bad"), source="a"),
+        country_data({"84.128.0.1": "FR"}, source="b"),
+        country_data({"84.128.0.1": "DE", "8.8.8.8": "US"}, source="c"),
+    )
+
+    german = found.of(b"84.128.0.1")
+    assert (german.kind, german.country, str(german)) == (Kind.COUNTRY, "FR", "a:-,b:FR,c:DE")
+    assert german.may_be_in(frozenset({"DE", "AT"}))
+    assert not german.may_be_in(frozenset({"AT"}))
+    assert str(found.of(b"8.8.8.8")) == "a:-,b:-,c:US"
+    assert found.of(b"9.9.9.9").kind is Kind.ERROR
 
 
 def test_each_question_is_counted_and_looked_up_once(seen: Observed) -> None:
@@ -77,7 +96,7 @@ def test_peeking_is_not_counted(seen: Observed) -> None:
     """A log line asks without being counted as a look-up."""
     found = origins(seen, country_data())
 
-    assert found.peek(b"8.8.8.8") == Origin(Kind.COUNTRY, "US")
+    assert found.peek(b"8.8.8.8") == Origin(Kind.COUNTRY, (Answer("test", "US"),))
     assert set(seen.samples("geoip_lookups_total").values()) == {0}
 
 

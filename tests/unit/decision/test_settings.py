@@ -32,7 +32,8 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
     assert (settings.country_unknown, settings.quota_action) == ("allow", "defer")
     assert settings.exempt_accounts == frozenset()
     assert settings.exempt_networks == settings.allowed_networks == ()
-    assert settings.geoip_database is None
+    assert settings.databases == ()
+    assert settings.geoip_directory == Path("/var/lib/GeoIP")
     assert settings.decision_listen == Address("127.0.0.1", 12346)
     assert settings.quota_target == Address("127.0.0.1", 12347)
     assert settings.metrics_endpoint == settings.decision_metrics == Address("127.0.0.1", 9102)
@@ -137,7 +138,7 @@ def test_other_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         EXEMPT_ACCOUNTS="Alice, NEWS@Example.org,Jörg",
         EXEMPT_NETWORKS="192.0.2.0/24, 2001:db8::/32,198.51.100.7",
         ALLOWED_NETWORKS="203.0.113.0/24",
-        GEOIP_DATABASE="/srv/country.mmdb",
+        DATABASES="/srv/country.mmdb, builtin",
         DECISION_LISTEN="unix:/run/decision.sock",
     )
 
@@ -153,13 +154,25 @@ def test_other_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ip_network("198.51.100.7/32"),
     )
     assert settings.allowed_networks == (ip_network("203.0.113.0/24"),)
-    assert settings.geoip_database == Path("/srv/country.mmdb")
+    assert settings.databases == ("/srv/country.mmdb", "builtin")
     assert settings.decision_listen == Address("", 0, "/run/decision.sock")
 
 
-def test_no_country_data_is_the_built_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty path is no path."""
-    assert loaded(monkeypatch, GEOIP_DATABASE="").geoip_database is None
+@pytest.mark.parametrize(
+    ("databases", "why"),
+    [
+        ("country.mmdb", "does not begin with /"),
+        ("/srv/a/Country.mmdb,/srv/b/Country.mmdb", "two databases are named Country"),
+        ("builtin,builtin", "two databases are named builtin"),
+        ("/srv/builtin.mmdb,builtin", "two databases are named builtin"),
+    ],
+)
+def test_databases_have_names_that_tell_them_apart(
+    monkeypatch: pytest.MonkeyPatch, databases: str, why: str
+) -> None:
+    """The name is what metrics and log lines call a database."""
+    with pytest.raises(SettingsError, match=why):
+        loaded(monkeypatch, DATABASES=databases)
 
 
 @pytest.mark.parametrize(

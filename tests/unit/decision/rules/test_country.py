@@ -1,5 +1,6 @@
 """The country rule."""
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 
 import pytest
@@ -18,14 +19,14 @@ FROM_UNKNOWN = Objection(Verb.REJECT, "5.7.1", "Sending mail from an unknown cou
 def look(
     address: str,
     *,
-    data: CountryData | None,
+    data: CountryData | Sequence[CountryData],
     allowed: frozenset[str] = frozenset({"DE"}),
     allowed_networks: tuple[Network, ...] = (),
     reject_unknown: bool = False,
 ) -> Objection | None:
     """What the rule says to a mail from this address."""
     rule = CountryRule(
-        origins=origins(Observed(), data),
+        origins=origins(Observed(), *([data] if isinstance(data, CountryData) else data)),
         allowed=allowed,
         allowed_networks=allowed_networks,
         reject_unknown=reject_unknown,
@@ -70,9 +71,31 @@ def test_an_unknown_public_address_can_be_refused() -> None:
     assert look("9.9.9.9", data=country_data(), reject_unknown=True) == FROM_UNKNOWN
 
 
-@pytest.mark.parametrize("data", [None, broken_data(OSError("I/O")), broken_data(ValueError("record"))])
+@pytest.mark.parametrize(
+    ("one", "other", "passes"),
+    [
+        ("DE", "US", True),
+        ("US", "DE", True),
+        ("US", "FR", False),
+        ("US", "", False),
+        ("", "DE", True),
+        ("", "", True),
+    ],
+)
+def test_mail_is_refused_only_if_every_database_that_knows_the_address_says_so(
+    one: str, other: str, passes: bool
+) -> None:
+    """No database is the truth; one that does not know the address has no say."""
+    databases = [
+        country_data({"9.9.9.9": one}, source="one"),
+        country_data({"9.9.9.9": other}, source="other"),
+    ]
+    assert (look("9.9.9.9", data=databases) is None) == passes
+
+
+@pytest.mark.parametrize("data", [(), broken_data(OSError("I/O")), broken_data(ValueError("record"))])
 @pytest.mark.parametrize("address", ["8.8.8.8", "9.9.9.9", "10.0.0.1", "unknown"])
-def test_without_usable_data_everything_passes(data: CountryData | None, address: str) -> None:
+def test_without_usable_data_everything_passes(data: CountryData | tuple[()], address: str) -> None:
     """Missing or broken country data stops no mail."""
     assert look(address, data=data, reject_unknown=True) is None
 
