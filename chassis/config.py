@@ -23,6 +23,7 @@ from chassis.settings import (
     ServiceSettings,
     SettingsError,
     allowed_text,
+    doubts,
     exit_with,
     nearest_name,
     registered,
@@ -56,6 +57,7 @@ class Config(NamedTuple, Generic[S]):
     settings: S
     version: str  # eight hexadecimal digits: the same for the same settings
     sources: Mapping[str, str]  # where each field's value comes from
+    doubts: tuple[str, ...] = ()  # what is allowed but was hardly meant
 
 
 def config_path() -> Path | None:
@@ -105,8 +107,9 @@ def check(cls: type[S], file: ConfigFile | None = None) -> Config[S]:
     if lines:
         raise SettingsError(dict.fromkeys(lines))
     sources = {field: _source(field, file, own) for field in cls.model_fields}
+    doubtful = _doubtful(cls, file, own)
     digest = hashlib.blake2b(repr(sorted(settings.model_dump().items())).encode(), digest_size=4)
-    return Config(settings, digest.hexdigest(), sources)
+    return Config(settings, digest.hexdigest(), sources, tuple(doubtful))
 
 
 def load(cls: type[S]) -> Config[S]:
@@ -215,6 +218,19 @@ def _unknown_keys(
 def _hint(name: str, known: Iterable[str]) -> str:
     near = nearest_name(name, known)
     return f"did you mean {near}?" if near else "see `mtpolicyctl settings` for all names"
+
+
+def _doubtful(cls: type[ServiceSettings], file: ConfigFile | None, own: Mapping[str, Any]) -> Iterator[str]:
+    for field in cls.model_fields:
+        variable = PREFIX + field.upper()
+        if variable in os.environ:
+            value, where = os.environ[variable], variable
+        elif file and field in own:
+            value, where = own[field], f"{file.line_of(field)}: {field}"
+        else:
+            continue
+        for doubt in doubts(cls, field, value):
+            yield f"{where}: {doubt}"
 
 
 def _problem(

@@ -18,6 +18,7 @@ from chassis.settings import (
     SettingsError,
     declarations,
     exit_with,
+    explanation,
     registered,
     shown_value,
 )
@@ -57,9 +58,10 @@ def check_config(
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     try:
-        _load_all(registered(), read_file(path))
+        configs = _load_all(registered(), read_file(path))
     except SettingsError as error:
         exit_with(error)
+    _tell_doubts(configs)
     typer.echo(f"{path} is good")
 
 
@@ -73,18 +75,23 @@ def show_config(
     except SettingsError as error:
         exit_with(error)
     rows = {
-        field: (shown_value(getattr(config.settings, field)), config.sources[field])
+        field: {
+            "value": shown_value(cls, field, value := getattr(config.settings, field)),
+            "source": config.sources[field],
+            "meaning": explanation(cls, field, value),
+        }
         for config in configs.values()
-        for field in type(config.settings).model_fields
+        for cls in [type(config.settings)]
+        for field in cls.model_fields
     }
     if as_json:
-        typer.echo(
-            json.dumps({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
-        )
+        typer.echo(json.dumps(rows))
         return
     width = max(map(len, rows))
-    for name, (value, source) in rows.items():
-        typer.echo(f"{name:<{width}}  {value}" + ("" if source == DEFAULT else f"    ({source})"))
+    for name, row in rows.items():
+        notes = [row["meaning"], "" if row["source"] == DEFAULT else f"({row['source']})"]
+        typer.echo("    ".join([f"{name:<{width}}  {row['value']}", *filter(None, notes)]))
+    _tell_doubts(configs)
 
 
 @app.command()
@@ -138,6 +145,11 @@ def _load_all(
     if lines:
         raise SettingsError(dict.fromkeys(lines))
     return configs
+
+
+def _tell_doubts(configs: Mapping[str, Config[ServiceSettings]]) -> None:
+    for doubt in dict.fromkeys(doubt for config in configs.values() for doubt in config.doubts):
+        typer.echo(f"univention-mtpolicyd: warning: {doubt}", err=True)
 
 
 async def _run(settings: Mapping[str, ServiceSettings]) -> int:

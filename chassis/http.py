@@ -28,7 +28,6 @@ async def metrics_server(address: Address, metrics: Metrics, ready: asyncio.Even
     app.router.add_get("/readyz", partial(_readyz, ready))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    probe = asyncio.create_task(_measure_lag(metrics))
     try:
         if address.path:
             free_socket_path(address.path)
@@ -37,7 +36,6 @@ async def metrics_server(address: Address, metrics: Metrics, ready: asyncio.Even
             await web.TCPSite(runner, address.host, address.port).start()
         yield
     finally:
-        probe.cancel()
         await runner.cleanup()
 
 
@@ -50,7 +48,8 @@ async def _readyz(ready: asyncio.Event, _: web.Request) -> web.Response:
     return web.Response(text=f"{os.getpid()}\n", status=200 if ready.is_set() else 503)
 
 
-async def _measure_lag(metrics: Metrics) -> None:
+async def measure_lag(metrics: Metrics) -> None:
+    """Measure how late the event loop is until cancelled."""
     lag = metrics.gauge("event_loop_lag_seconds", "How late the event loop ran a timer, at the last probe.")
     loop = asyncio.get_running_loop()
     while True:

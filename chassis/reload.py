@@ -69,6 +69,11 @@ class Reloader(Generic[S]):
             for line in error.lines:
                 self._log.error("settings_refused", reason=line, in_force=self.config.version)
 
+    def tell_doubts(self) -> None:
+        """Log what is allowed in the settings in force but was hardly meant."""
+        for doubt in self.config.doubts:
+            self._log.warning("settings_doubtful", reason=doubt)
+
     def reload(self) -> None:
         """Read the file, if there is one, and take it over if it is good."""
         if self._path is None:
@@ -121,6 +126,7 @@ class Reloader(Generic[S]):
         kept = {field: getattr(before, field) for field in waiting}
         self.config = new._replace(settings=after.model_copy(update=kept))
         self._log.warning("settings_changed", version=new.version, names=",".join(changed))
+        self.tell_doubts()
         for listener in self._listeners:
             listener(self.config)
 

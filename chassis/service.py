@@ -18,11 +18,12 @@ import uvloop
 
 from chassis.config import config_path, start_config
 from chassis.errors import EXIT_START, StartError
-from chassis.http import metrics_server
+from chassis.http import measure_lag, metrics_server
 from chassis.logs import Logger, open_log
 from chassis.metrics import Metrics
 from chassis.reload import Reloader
 from chassis.settings import ServiceSettings
+from chassis.tasks import background
 
 STOP_SECONDS = 10.0
 
@@ -57,6 +58,7 @@ def run_service(
     if started.refused is not None:
         reloader.refused(started.refused)
         log.error("started_with_last_good_settings", version=started.config.version)
+    reloader.tell_doubts()
     reloader.on_change(lambda config: log.set_threshold(config.settings.debug))
     sys.exit(uvloop.run(_serve(settings, log, metrics, reloader, start)))
 
@@ -84,6 +86,7 @@ async def _serve(
     try:
         # The metrics port opens first and closes last: a start or a stop that hangs can be seen.
         await stack.enter_async_context(metrics_server(settings.metrics_endpoint, runtime.metrics, ready))
+        await stack.enter_async_context(background(measure_lag(metrics), died=fail))
         await start(settings, runtime)
         await stack.enter_async_context(reloader.watching())
     except (StartError, OSError) as error:

@@ -6,18 +6,18 @@ paths, and `mtpolicyctl` sees every setting there is.
 """
 
 import difflib
+import itertools
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, NoReturn, Self
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MTPOLICYD_"
@@ -91,6 +91,27 @@ class Address(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """How a value is written that `str` does not show as one would write it."""
+
+    show: Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Finds what is allowed but was hardly meant. Args: find: sentences about the value as it is written."""
+
+    find: Callable[[object], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Says beside a value what it means, e.g. the names of country codes; for `show-config`."""
+
+    explain: Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsRestart:
     """Marks a setting whose change is not taken over by a running service."""
 
@@ -106,8 +127,23 @@ def _parse_networks(value: object) -> object:
     items = split_list(value)
     if not isinstance(items, tuple):
         return items
-    # A host address with a mask (192.0.2.1/24) is far more often a slip than a wish, so it is refused.
-    return tuple(ip_network(item) if isinstance(item, str) else item for item in items)
+    return tuple(ip_network(item, strict=False) if isinstance(item, str) else item for item in items)
+
+
+def _doubtful_networks(value: object) -> Iterator[str]:
+    """Host bits below the mask, and networks that lie in others of the list."""
+    items = [item for item in split_list(value) if isinstance(item, str)]  # type: ignore[attr-defined]
+    networks = [ip_network(item, strict=False) for item in items]
+    for item, network in zip(items, networks, strict=True):
+        if str(ip_interface(item).ip) != str(network.network_address):
+            yield f"{item} is taken as {network}"
+        if network.prefixlen == 0:
+            yield f"{item} holds every address"
+    for one, other in itertools.combinations(networks, 2):
+        # collapse_addresses would say that there is an overlap, but not whose.
+        small, large = (one, other) if one.prefixlen >= other.prefixlen else (other, one)
+        if small.version == large.version and small.subnet_of(large):  # type: ignore[arg-type]
+            yield f"{small} is {'listed twice' if small == large else f'part of {large}'}"
 
 
 Debug = Annotated[int, Field(ge=0, le=4), Allowed("0 error, 1 warning, 2 notice, 3 info, 4 debug")]
@@ -121,6 +157,7 @@ Networks = Annotated[
     NoDecode,
     BeforeValidator(_parse_networks),
     Allowed("comma-separated networks such as 192.0.2.0/24, 2001:db8::/32"),
+    Doubts(_doubtful_networks),
 ]
 
 
@@ -233,7 +270,7 @@ def declarations(classes: Iterable[type[ServiceSettings]]) -> Iterator[Declarati
                 seen.add(name)
                 yield Declaration(
                     name,
-                    _shown_default(info),
+                    _shown_default(cls, field),
                     allowed_text(cls, field),
                     info.description or "",
                     needs_restart(cls, field),
@@ -247,21 +284,39 @@ def exit_with(error: SettingsError) -> NoReturn:
     raise SystemExit(EXIT_SETTINGS)
 
 
-def _shown_default(info: FieldInfo) -> str:
+def _shown_default(cls: type[ServiceSettings], field: str) -> str:
+    info = cls.model_fields[field]
     for item in info.metadata:
         if isinstance(item, ShownDefault):
             return item.text
-    return shown_value(info.default)
+    return shown_value(cls, field, info.default)
 
 
-def shown_value(value: object) -> str:
+def shown_value(cls: type[ServiceSettings], field: str, value: Any) -> str:
     """A value as it would be written into the environment."""
+    for item in cls.model_fields[field].metadata:
+        if isinstance(item, Shown):
+            return item.show(value)
     if type(value) in (tuple, frozenset):
-        items: Iterable[object] = value  # type: ignore[assignment]
+        items: Iterable[object] = value
         texts = [item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in items]
         # A set has no order of its own; that of a list may matter.
         return ",".join(sorted(texts) if isinstance(value, frozenset) else texts)
     return "" if value is None else str(value)
+
+
+def doubts(cls: type[ServiceSettings], field: str, value: object) -> Iterator[str]:
+    """What was hardly meant. Args: value: as the file or the environment has it, and allowed."""
+    for item in cls.model_fields[field].metadata:
+        if isinstance(item, Doubts):
+            yield from item.find(value)
+
+
+def explanation(cls: type[ServiceSettings], field: str, value: object) -> str:
+    """What a value means, in words, or empty."""
+    return next(
+        (item.explain(value) for item in cls.model_fields[field].metadata if isinstance(item, Explained)), ""
+    )
 
 
 def allowed_text(cls: type[ServiceSettings], field: str) -> str:

@@ -37,6 +37,17 @@ MISTAKEN = {"UK": "GB", "EN": "GB", "EL": "GR"}
 EXTRA = frozenset({"XK"})
 
 
+def name_of(code: str) -> str:
+    """The English short name of a country."""
+    found = pycountry.countries.get(alpha_2=code)
+    return "Kosovo" if code in EXTRA else code if found is None else getattr(found, "common_name", found.name)
+
+
+def names_of(codes: Iterable[str]) -> str:
+    """`Austria, Germany`."""
+    return ", ".join(map(name_of, sorted(codes)))
+
+
 def expand(names: Iterable[str]) -> frozenset[str]:
     """The codes of countries and groups; case and blanks are forgiven.
 

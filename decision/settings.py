@@ -8,9 +8,18 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 from tzlocal import get_localzone_name
 
-from chassis.settings import Address, Allowed, Endpoint, Networks, ServiceSettings, absolute, split_list
+from chassis.settings import (
+    Address,
+    Allowed,
+    Endpoint,
+    Explained,
+    Networks,
+    ServiceSettings,
+    absolute,
+    split_list,
+)
 from decision.account import account_of
-from decision.countries import GROUPS, expand
+from decision.countries import GROUPS, expand, names_of
 from decision.verdict import Mode
 
 MAX_THRESHOLD = 10**9
@@ -89,6 +98,7 @@ class Settings(ServiceSettings):
         NoDecode,
         BeforeValidator(_parse_countries),
         Allowed(f"comma-separated ISO 3166-1 codes of two letters, or {', '.join(GROUPS)}; at least one"),
+        Explained(names_of),
     ] = Field(frozenset({"DE"}), description="countries that a user may send from")
     threshold: Annotated[
         int, Field(ge=1, le=MAX_THRESHOLD), Allowed(f"a whole number, 1 to {MAX_THRESHOLD}")

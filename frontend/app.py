@@ -50,6 +50,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
 
     runtime.reloader.on_change(change)
     socket = Path(settings.socket.path) if settings.socket else None
+    await stack.enter_async_context(background(server.close_idle(), died=runtime.fail))
     await stack.enter_async_context(
         server.listening(settings.hosts, settings.port, socket, settings.socket_mode)
     )

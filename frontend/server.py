@@ -85,7 +85,6 @@ class PolicyServer:
         """
         loop = asyncio.get_running_loop()
         servers: list[asyncio.Server] = []
-        sweeper: asyncio.Task[None] | None = None
         try:
             try:
                 servers.append(await loop.create_server(self._connection, hosts, port, backlog=BACKLOG))
@@ -101,19 +100,17 @@ class PolicyServer:
                     socket.chmod(mode)
                 except OSError as error:
                     raise StartError(f"cannot listen on {socket}: {error.strerror or error}") from error
-            sweeper = asyncio.create_task(self._close_idle())
             yield
         finally:
             for server in servers:
                 server.close()
-            if sweeper is not None:
-                sweeper.cancel()
             await self._drain()
 
     def _connection(self) -> PolicyConnection:
         return PolicyConnection(self, self._asker)
 
-    async def _close_idle(self) -> None:
+    async def close_idle(self) -> None:
+        """Close connections that have been idle for `IDLE_SECONDS`, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             oldest = asyncio.get_running_loop().time() - IDLE_SECONDS

@@ -16,7 +16,7 @@ from chassis.settings import (
     Networks,
     Port,
     ServiceSettings,
-    ShownDefault,
+    Shown,
     split_list,
 )
 from frontend.clients import LOOPBACK
@@ -87,7 +87,7 @@ class Settings(ServiceSettings):
         BeforeValidator(_parse_mode),
         Allowed("octal digits such as 0660"),
         NeedsRestart(),
-        ShownDefault("0660"),
+        Shown("{:04o}".format),
     ] = Field(0o660, description="access rights of the UNIX socket")
     max_connections: Annotated[int, Field(ge=1, le=100_000), Allowed("a whole number, 1 to 100000")] = Field(
         5000, description="connections from Postfix; one more is closed at once"

@@ -79,6 +79,34 @@ def test_keys_of_the_other_services_are_known() -> None:
     assert check(Settings, ConfigFile("f.toml", text)).settings.threshold == 1000
 
 
+@pytest.mark.parametrize(
+    ("networks", "doubts"),
+    [
+        ("192.0.2.0/24, 2001:db8::/32, 198.51.100.7", []),
+        ("192.0.2.1/24", ["192.0.2.1/24 is taken as 192.0.2.0/24"]),
+        ("2001:db8::1/32", ["2001:db8::1/32 is taken as 2001:db8::/32"]),
+        ("192.0.0.0/16,192.0.2.0/24", ["192.0.2.0/24 is part of 192.0.0.0/16"]),
+        ("192.0.2.0/24,192.0.2.9/24", ["192.0.2.9/24 is taken", "192.0.2.0/24 is listed twice"]),
+        ("::/0", ["::/0 holds every address"]),
+        ("0.0.0.0/0,2001:db8::/32", ["0.0.0.0/0 holds every address"]),
+    ],
+)
+def test_networks_that_were_hardly_meant_are_named_but_taken(
+    patch: Patch, networks: str, doubts: list[str]
+) -> None:
+    """With the place where they are written: the file or the variable."""
+    items = [item.strip() for item in networks.split(",")]
+    config = check(Settings, ConfigFile("f.toml", f"debug = 1\nallowed_networks = {items}"))
+    assert len(config.doubts) == len(doubts)
+    for said, doubt in zip(config.doubts, doubts, strict=True):
+        assert said.startswith(f"f.toml:2: allowed_networks: {doubt}")
+
+    patch.setenv("MTPOLICYD_ALLOWED_NETWORKS", networks)
+    assert [said.removeprefix("MTPOLICYD_ALLOWED_NETWORKS: ") for said in check(Settings).doubts] == [
+        said.removeprefix("f.toml:2: allowed_networks: ") for said in config.doubts
+    ]
+
+
 def test_the_version_is_that_of_the_values() -> None:
     """The same for the same settings, another for others; comments do not matter."""
     versions = [

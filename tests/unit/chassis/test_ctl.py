@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -80,6 +81,35 @@ def test_run_names_every_wrong_setting_before_it_starts_anything(monkeypatch: Pa
         "univention-mtpolicyd: MTPOLICYD_TRESHOLD",
     ]
     assert FakeLauncher.given is None
+
+
+# check-config, show-config
+
+
+def test_check_config_warns_of_what_was_hardly_meant(tmp_path: Path) -> None:
+    """And finds the file good."""
+    path = tmp_path / "f.toml"
+    path.write_text('allowed_networks = ["192.0.2.1/24"]')
+    result = CliRunner().invoke(app, ["check-config", str(path)])
+
+    assert (result.exit_code, result.stdout) == (0, f"{path} is good\n")
+    assert result.stderr == (
+        f"univention-mtpolicyd: warning: {path}:1: allowed_networks: 192.0.2.1/24 is taken as 192.0.2.0/24\n"
+    )
+
+
+def test_show_config_shows_values_as_one_writes_them_and_what_they_mean(monkeypatch: Patch) -> None:
+    """Groups of countries are expanded and named; lists keep their order; access rights are octal."""
+    monkeypatch.setenv("MTPOLICYD_ALLOWEDCOUNTRIES", "DACH,XK")
+    monkeypatch.setenv("MTPOLICYD_RULES", "quota,country")
+    lines = CliRunner().invoke(app, ["show-config"]).stdout.splitlines()
+    shown = {line.split()[0]: line.split(maxsplit=1)[1:] for line in lines}
+
+    assert shown["allowedcountries"] == [
+        "AT,CH,DE,XK    Austria, Switzerland, Germany, Kosovo    (environment)"
+    ]
+    assert shown["rules"] == ["quota,country    (environment)"]
+    assert shown["socket_mode"] == ["0660"]
 
 
 # settings

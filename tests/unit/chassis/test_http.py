@@ -9,8 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from chassis.http import LAG_PROBE_SECONDS, metrics_server
+from chassis.http import LAG_PROBE_SECONDS, measure_lag, metrics_server
 from chassis.settings import Address
+from chassis.tasks import background
 from tests.support.observed import Observed
 from tests.support.services import free_port
 from tests.support.virtual_time import VirtualTimeLoop, in_virtual_time
@@ -112,7 +113,7 @@ async def test_a_loop_that_hangs_is_measured() -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     seen = Observed()
-    async with metrics_server(Address("127.0.0.1", free_port()), seen.metrics, asyncio.Event()):
+    async with background(measure_lag(seen.metrics), died=pytest.fail):
         await asyncio.sleep(LAG_PROBE_SECONDS - 0.5)
         loop.hang(2)
         await asyncio.sleep(0.1)

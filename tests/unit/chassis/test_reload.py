@@ -53,6 +53,13 @@ def test_a_good_file_is_in_force(service: Service) -> None:
     assert copy.text == 'on_failure = "defer"'
 
 
+def test_what_was_hardly_meant_is_said_once_it_is_in_force(service: Service) -> None:
+    """A network with host bits is taken, and named in the log."""
+    service.write('allowed_clients = "192.0.2.1/24"')
+
+    assert service.seen.log.events == ["settings_changed", "settings_doubtful"]
+
+
 def test_a_wrong_file_changes_nothing(service: Service) -> None:
     """One line for each form of the file, and the metric, until it is good again."""
     before = service.reloader.config

@@ -158,9 +158,10 @@ def test_a_wrong_value_of_a_neighbour_is_the_neighbours_affair(monkeypatch: Patc
         ),
         (
             "SAMPLE_NETWORKS",
-            "192.0.2.1/24",
+            "192.0.2.1/33",
             (
-                "MTPOLICYD_SAMPLE_NETWORKS='192.0.2.1/24' is not allowed (192.0.2.1/24 has host bits set);"
+                "MTPOLICYD_SAMPLE_NETWORKS='192.0.2.1/33' is not allowed"
+                " ('192.0.2.1/33' does not appear to be an IPv4 or IPv6 network);"
                 " allowed: comma-separated networks such as 192.0.2.0/24, 2001:db8::/32"
             ),
         ),

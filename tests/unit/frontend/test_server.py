@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from chassis.errors import StartError
+from chassis.tasks import background
 from frontend import server
 from frontend.clients import LOOPBACK, AllowedClients
 from frontend.connection import PolicyConnection
@@ -319,7 +320,7 @@ async def test_an_idle_connection_is_closed_after_1200_seconds() -> None:
     loop = asyncio.get_running_loop()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("frontend.connection.time", SimpleNamespace(monotonic=loop.time))
-        async with policy.listening():
+        async with policy.listening(), background(policy.server.close_idle(), died=pytest.fail):
             idle, busy, used = (FakeTransport() for _ in range(3))
             connections = []
             for transport in (idle, busy, used):
