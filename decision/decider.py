@@ -90,6 +90,8 @@ class Decider:
         self._quota.charge(
             event,
             policy.limits[exempt],
+            country=policy.origins.peek(event.client_address).country,
+            exempt=exempt,
             decision_id=case.decision_id,
             expires_unix_ms=expires_unix_ms,
             timeout=(expires_unix_ms - now_unix_ms) / 1000,

@@ -48,6 +48,8 @@ class QuotaClient:
         event: MailEvent,
         limits: Iterable[pb.Limit],
         *,
+        country: str,
+        exempt: bool,
         decision_id: str,
         expires_unix_ms: int,
         timeout: float,
@@ -57,6 +59,7 @@ class QuotaClient:
 
         Args:
             limits: from `limit_message`; their states come in the same order.
+            country: the client's, or empty.
             timeout: seconds.
         """
 
@@ -85,6 +88,9 @@ class QuotaClient:
             decision_id=decision_id,
             expires_unix_ms=expires_unix_ms,
             limits=limits,
+            address=event.client_address,
+            country=_code(country),
+            exempt=exempt,
         )
         # Without an instance a second asking would be a second charge.
         self._items.submit(charge, timeout=timeout, done=answered, resend=bool(event.instance))
@@ -109,7 +115,7 @@ class QuotaClient:
         refusal = pb.Refusal(
             account=event.account,
             rule=rule,
-            country=objection.country,
+            country=_code(objection.country),
             address=event.client_address,
             decision_id=decision_id,
             mode=pb.MODE_ENFORCE if enforced else pb.MODE_OBSERVE,
@@ -132,6 +138,11 @@ def limit_message(rule: LimitingRule, mode: Mode, *, exempt: bool) -> pb.Limit:
         maximum=limit.maximum,
         mode=pb.MODE_ENFORCE if mode is Mode.ENFORCE and not exempt else pb.MODE_OBSERVE,
     )
+
+
+def _code(country: str) -> str:
+    # Odd country data must not make a charge that quota refuses as invalid.
+    return country if len(country) == 2 else ""
 
 
 def _pack(items: Iterable[Any]) -> pb.Batch:

@@ -306,6 +306,9 @@ class Charge(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    EXEMPT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """the sender's, unique among its unanswered items of this stream"""
     account: _builtins.bytes
@@ -324,6 +327,12 @@ class Charge(_message.Message):
     """stands in the SMTP text and in decision's log"""
     expires_unix_ms: _builtins.int
     """wall clock; after it the charge is dropped, uncharged"""
+    address: _builtins.bytes
+    """the client's; empty, or above 64 bytes: unknown"""
+    country: _builtins.str
+    """the client's: ISO 3166-1 alpha-2, or empty"""
+    exempt: _builtins.bool
+    """the sender is never refused, nor recorded as one who would have been"""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]:
         """at least one"""
@@ -341,10 +350,13 @@ class Charge(_message.Message):
         decision_id: _builtins.str = ...,
         expires_unix_ms: _builtins.int = ...,
         limits: _abc.Iterable[Global___Limit] | None = ...,
+        address: _builtins.bytes = ...,
+        country: _builtins.str = ...,
+        exempt: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "decision_id", b"decision_id", "expires_unix_ms", b"expires_unix_ms", "id", b"id", "instance", b"instance", "limits", b"limits", "login", b"login", "recipient", b"recipient", "recipient_count", b"recipient_count", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "decision_id", b"decision_id", "exempt", b"exempt", "expires_unix_ms", b"expires_unix_ms", "id", b"id", "instance", b"instance", "limits", b"limits", "login", b"login", "recipient", b"recipient", "recipient_count", b"recipient_count", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -491,7 +503,7 @@ class Refusal(_message.Message):
     country: _builtins.str
     """ISO 3166-1 alpha-2, or empty"""
     address: _builtins.bytes
-    """the client's"""
+    """the client's; empty, or above 64 bytes: unknown"""
     decision_id: _builtins.str
     """stands in the SMTP text and in decision's log"""
     mode: Global___Mode.ValueType
@@ -547,3 +559,235 @@ class RefusalResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefusalResult: _TypeAlias = RefusalResult  # noqa: Y015
+
+@_typing.final
+class ReportRequest(_message.Message):
+    """Which days are asked about, of whom."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    since_unix_ms: _builtins.int
+    """in the first day of the report; at most 31 days ago"""
+    time_zone: _builtins.str
+    """IANA name: whose calendar days are meant"""
+    account: _builtins.bytes
+    """the normalised login: it alone, refused or not; empty: all that were refused"""
+    def __init__(
+        self,
+        *,
+        since_unix_ms: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        account: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "since_unix_ms", b"since_unix_ms", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportRequest: _TypeAlias = ReportRequest  # noqa: Y015
+
+@_typing.final
+class ReportReply(_message.Message):
+    """What was counted from `first_day` to `last_day`, which is today. Days are ISO 8601: 2026-11-23."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    RECORDED_SINCE_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    COUNTRIES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    first_day: _builtins.str
+    """of the report"""
+    last_day: _builtins.str
+    """of the report"""
+    recorded_since: _builtins.str
+    """the first of these days with a count; empty: there is none"""
+    truncated: _builtins.bool
+    """there are more accounts than these"""
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountReport]:
+        """most refusals first"""
+
+    @_builtins.property
+    def countries(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountryCount]:
+        """of all accounts, or of the one that was asked for"""
+
+    def __init__(
+        self,
+        *,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+        recorded_since: _builtins.str = ...,
+        accounts: _abc.Iterable[Global___AccountReport] | None = ...,
+        countries: _abc.Iterable[Global___CountryCount] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "countries", b"countries", "first_day", b"first_day", "last_day", b"last_day", "recorded_since", b"recorded_since", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportReply: _TypeAlias = ReportReply  # noqa: Y015
+
+@_typing.final
+class AccountReport(_message.Message):
+    """One account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LOGIN_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    ORIGINS_FIELD_NUMBER: _builtins.int
+    account: _builtins.bytes
+    """the normalised login, whole"""
+    login: _builtins.bytes
+    """as it was typed last"""
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Refusals]:
+        """by rule"""
+
+    @_builtins.property
+    def origins(self) -> _containers.RepeatedCompositeFieldContainer[Global___Origin]:
+        """highest count first"""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.bytes = ...,
+        login: _builtins.bytes = ...,
+        refusals: _abc.Iterable[Global___Refusals] | None = ...,
+        origins: _abc.Iterable[Global___Origin] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "login", b"login", "origins", b"origins", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountReport: _TypeAlias = AccountReport  # noqa: Y015
+
+@_typing.final
+class Refusals(_message.Message):
+    """How often one rule refused an account, or would have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_UNIX_MS_FIELD_NUMBER: _builtins.int
+    LAST_UNIX_MS_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """its name"""
+    mode: Global___Mode.ValueType
+    """MODE_OBSERVE: it was not refused, but would have been"""
+    count: _builtins.int
+    """requests that were refused"""
+    first_unix_ms: _builtins.int
+    """the first refusal"""
+    last_unix_ms: _builtins.int
+    """the last one"""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        mode: Global___Mode.ValueType = ...,
+        count: _builtins.int = ...,
+        first_unix_ms: _builtins.int = ...,
+        last_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first_unix_ms", b"first_unix_ms", "last_unix_ms", b"last_unix_ms", "mode", b"mode", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refusals: _TypeAlias = Refusals  # noqa: Y015
+
+@_typing.final
+class Origin(_message.Message):
+    """What an account sent from one address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    country: _builtins.str
+    """ISO 3166-1 alpha-2, or empty"""
+    address: _builtins.bytes
+    """the client's; empty: unknown, or one of too many"""
+    rule: _builtins.str
+    """the rule that objected; empty: accepted"""
+    mode: Global___Mode.ValueType
+    """as of Refusals; unspecified: accepted"""
+    count: _builtins.int
+    """accepted: units of the charges' first limits; else requests that were refused"""
+    first_day: _builtins.str
+    """with a count"""
+    last_day: _builtins.str
+    """with a count"""
+    def __init__(
+        self,
+        *,
+        country: _builtins.str = ...,
+        address: _builtins.bytes = ...,
+        rule: _builtins.str = ...,
+        mode: Global___Mode.ValueType = ...,
+        count: _builtins.int = ...,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "count", b"count", "country", b"country", "first_day", b"first_day", "last_day", b"last_day", "mode", b"mode", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
+
+@_typing.final
+class CountryCount(_message.Message):
+    """What came from one country."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    country: _builtins.str
+    """ISO 3166-1 alpha-2, or empty"""
+    rule: _builtins.str
+    """the rule that objected; empty: accepted"""
+    mode: Global___Mode.ValueType
+    """as of Origin"""
+    count: _builtins.int
+    """as of Origin"""
+    def __init__(
+        self,
+        *,
+        country: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        mode: Global___Mode.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "country", b"country", "mode", b"mode", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountryCount: _TypeAlias = CountryCount  # noqa: Y015

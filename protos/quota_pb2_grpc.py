@@ -49,6 +49,11 @@ class QuotaStub:
                 request_serializer=protos_dot_quota__pb2.Batch.SerializeToString,
                 response_deserializer=protos_dot_quota__pb2.Results.FromString,
                 _registered_method=True)
+        self.Report = channel.unary_unary(
+                '/mtpolicyd.quota.v1.Quota/Report',
+                request_serializer=protos_dot_quota__pb2.ReportRequest.SerializeToString,
+                response_deserializer=protos_dot_quota__pb2.ReportReply.FromString,
+                _registered_method=True)
 
 
 class QuotaServicer:
@@ -77,6 +82,15 @@ class QuotaServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Report(self, request, context):
+        """Who was, or would have been, refused in the last days, and where mail came from. Bounded, and never in
+        the way of a charge. Fails with INVALID_ARGUMENT for an unknown time zone, with UNAVAILABLE if the
+        store cannot be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuotaServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +108,11 @@ def add_QuotaServicer_to_server(servicer, server):
                     servicer.ChargeStream,
                     request_deserializer=protos_dot_quota__pb2.Batch.FromString,
                     response_serializer=protos_dot_quota__pb2.Results.SerializeToString,
+            ),
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=protos_dot_quota__pb2.ReportRequest.FromString,
+                    response_serializer=protos_dot_quota__pb2.ReportReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -177,6 +196,33 @@ class Quota:
             '/mtpolicyd.quota.v1.Quota/ChargeStream',
             protos_dot_quota__pb2.Batch.SerializeToString,
             protos_dot_quota__pb2.Results.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mtpolicyd.quota.v1.Quota/Report',
+            protos_dot_quota__pb2.ReportRequest.SerializeToString,
+            protos_dot_quota__pb2.ReportReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,11 @@ class QuotaStub:
     order and any grouping; none waits for another. A message without items is answered by one
     without items: so a client sees that the service is there.
     """
+    Report: _grpc.UnaryUnaryMultiCallable[_quota_pb2.ReportRequest, _quota_pb2.ReportReply]
+    """Who was, or would have been, refused in the last days, and where mail came from. Bounded, and never in
+    the way of a charge. Fails with INVALID_ARGUMENT for an unknown time zone, with UNAVAILABLE if the
+    store cannot be read.
+    """
 
 @_typing.type_check_only
 class QuotaAsyncStub(QuotaStub):
@@ -55,6 +60,11 @@ class QuotaAsyncStub(QuotaStub):
     """The same in batches, on one stream that lives as long as the caller. Results come by id, in any
     order and any grouping; none waits for another. A message without items is answered by one
     without items: so a client sees that the service is there.
+    """
+    Report: _aio.UnaryUnaryMultiCallable[_quota_pb2.ReportRequest, _quota_pb2.ReportReply]  # type: ignore[assignment]
+    """Who was, or would have been, refused in the last days, and where mail came from. Bounded, and never in
+    the way of a charge. Fails with INVALID_ARGUMENT for an unknown time zone, with UNAVAILABLE if the
+    store cannot be read.
     """
 
 class QuotaServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +93,17 @@ class QuotaServicer(metaclass=_abc_1.ABCMeta):
         """The same in batches, on one stream that lives as long as the caller. Results come by id, in any
         order and any grouping; none waits for another. A message without items is answered by one
         without items: so a client sees that the service is there.
+        """
+
+    @_abc_1.abstractmethod
+    def Report(
+        self,
+        request: _quota_pb2.ReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quota_pb2.ReportReply, _abc.Awaitable[_quota_pb2.ReportReply]]:
+        """Who was, or would have been, refused in the last days, and where mail came from. Bounded, and never in
+        the way of a charge. Fails with INVALID_ARGUMENT for an unknown time zone, with UNAVAILABLE if the
+        store cannot be read.
         """
 
 def add_QuotaServicer_to_server(servicer: QuotaServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,11 +4,13 @@ from chassis.errors import StartError
 from chassis.grpc_server import grpc_server
 from chassis.service import Runtime
 from protos.quota_pb2_grpc import add_QuotaServicer_to_server
+from quota.reporting import Reporter
 from quota.service import QuotaService
 from quota.settings import Settings
 from quota.state_dir import locked_state_dir
 from quota.store.checkpoint import Checkpointer
 from quota.store.interface import StoreError
+from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
 
@@ -34,7 +36,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         checkpoint=store.checkpoint,
     )
     stack.push_async_callback(writer.close)
-    service = QuotaService(writer, log=log, metrics=metrics)
+    service = QuotaService(writer, Reporter(SqliteReader(path)), log=log, metrics=metrics)
     await stack.enter_async_context(
         grpc_server(
             settings.quota_listen,

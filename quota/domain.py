@@ -52,6 +52,9 @@ class Charge(NamedTuple):
     expires_unix_ms: int
     time_zone: str
     limits: tuple[Limit, ...]
+    address: bytes
+    country: str
+    exempt: bool
 
 
 class Refusal(NamedTuple):
@@ -85,3 +88,52 @@ class ChargeResult(NamedTuple):
     outcome: Outcome
     units: int
     limits: tuple[LimitState, ...]
+
+
+class Refusals(NamedTuple):
+    """How often a rule refused an account, or, not enforced, would have."""
+
+    rule: str
+    enforced: bool
+    total: int
+    first_unix_ms: int
+    last_unix_ms: int
+
+
+class Origin(NamedTuple):
+    """Where an account's mail came from; an empty rule: accepted. Days are `date.toordinal()`."""
+
+    country: str
+    address: bytes
+    rule: str
+    enforced: bool
+    total: int  # accepted: units of the first limit; else refusals
+    first_day: int
+    last_day: int
+
+
+class AccountReport(NamedTuple):
+    """One account in the days of a report."""
+
+    account: bytes
+    login: bytes
+    refusals: tuple[Refusals, ...]
+    origins: tuple[Origin, ...]
+
+
+class CountryCount(NamedTuple):
+    """What came from a country, of all accounts; counted as in Origin."""
+
+    country: str
+    rule: str
+    enforced: bool
+    total: int
+
+
+class Report(NamedTuple):
+    """What was counted in some days; accounts with most refusals first."""
+
+    recorded_since: int | None  # the first of these days with a count
+    accounts: tuple[AccountReport, ...]
+    countries: tuple[CountryCount, ...]
+    truncated: bool  # there are more accounts

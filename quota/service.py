@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import grpc
+
 from chassis.item_server import ItemServer, ItemStream
 from chassis.logs import Logger
 from chassis.metrics import Metrics
@@ -12,9 +14,13 @@ from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaServicer
 from quota.domain import MAX_RECIPIENTS, Charge, ChargeResult, Limit, Outcome, Refusal, Stage, Unit
 from quota.periods import zone
+from quota.reporting import Reporter
+from quota.store.interface import StoreError
 from quota.writer import Failure, Result, Writer
 
 MAX_NAME_BYTES = 64
+MAX_ADDRESS_BYTES = 64
+COUNTRY_LETTERS = 2
 INVALID_ARGUMENT = 3
 UNIMPLEMENTED = 12
 _FAILURES = {
@@ -45,8 +51,9 @@ class InvalidItemError(Exception):
 class QuotaService(QuotaServicer):
     """See protos/quota.proto."""
 
-    def __init__(self, writer: Writer, *, log: Logger, metrics: Metrics) -> None:
+    def __init__(self, writer: Writer, reporter: Reporter, *, log: Logger, metrics: Metrics) -> None:
         self._writer = writer
+        self._reporter = reporter
         self._log = log
         self._server: ItemServer[Any, Any] = ItemServer(
             handle=self._handle,
@@ -70,6 +77,16 @@ class QuotaService(QuotaServicer):
 
     async def ChargeStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
         await self._server.serve(context)
+
+    async def Report(self, request: pb.ReportRequest, context: Any) -> pb.ReportReply:
+        try:
+            return await self._reporter.answer(request)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except StoreError as error:
+            self._log.error("report_failed", reason=error)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"the store cannot be read: {error}")
+        raise AssertionError("abort raises")
 
     async def drain(self) -> None:
         await self._server.drain()
@@ -156,6 +173,9 @@ def read_charge(message: pb.Charge) -> Charge:
         expires_unix_ms=message.expires_unix_ms,
         time_zone=_zone_name(zones.pop()),
         limits=limits,
+        address=_address(message.address),
+        country=_country(message.country),
+        exempt=message.exempt,
     )
 
 
@@ -168,8 +188,8 @@ def read_refusal(message: pb.Refusal) -> Refusal:
     return Refusal(
         account=message.account,
         rule=_name(message.rule),
-        country=message.country,
-        address=message.address,
+        country=_country(message.country),
+        address=_address(message.address),
         decision_id=message.decision_id,
         enforced=message.mode == pb.MODE_ENFORCE,
         time_zone=_zone_name(message.day.time_zone),
@@ -193,6 +213,17 @@ def _name(name: str) -> str:
     if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
         raise InvalidItemError(f"a name has 1 to {MAX_NAME_BYTES} bytes")
     return name
+
+
+def _address(address: bytes) -> bytes:
+    # What is too long is no address, and the beginning of one would be somebody else's.
+    return address if len(address) <= MAX_ADDRESS_BYTES else b""
+
+
+def _country(country: str) -> str:
+    if len(country) > COUNTRY_LETTERS:
+        raise InvalidItemError(f"a country has {COUNTRY_LETTERS} letters, or none")
+    return country
 
 
 def _zone_name(name: str) -> str:

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from quota.domain import Charge, ChargeResult, Refusal
+from quota.domain import Charge, ChargeResult, Refusal, Report
+
+KEEP_DAYS = 31  # counts of these last days are never forgotten
+MAX_ADDRESSES = 1000  # addresses that are kept for one account and day
 
 
 class StoreError(Exception):
@@ -28,9 +31,13 @@ class Store(Protocol):
         CHARGED is remembered for the message, until 6 hours after the message was last asked about or
         longer. A charge without instance is a message of its own and is not remembered. A refusal by an
         enforced limit adds to that limit's `refused` and is recorded like a Refusal of the rule with the
-        limit's name, without a country.
+        limit's name, in the message's period. Where no enforced limit refuses, each observed one that would
+        have is recorded likewise, as not enforced, unless the sender is exempt.
 
-        A Refusal is counted for (its day in its time zone, account, rule, enforced or not).
+        A Refusal is counted for (its day in its time zone, account, rule, enforced or not), and so is where
+        it came from (country, address). Where accepted mail came from is counted too, in the units that
+        were CHARGED on the first limit. Of one account's day, MAX_ADDRESSES (country, address, rule,
+        enforced or not) are told apart; any further one is counted without its address.
 
         When this returns, the results survive the death of this process. Either all items are done or,
         when this raises, none.
@@ -43,7 +50,7 @@ class Store(Protocol):
         """
 
     def expire(self, now_unix_ms: int, most: int) -> int:
-        """Forget at most `most` messages that are due, and counts of days long past; never of the last two.
+        """Forget at most `most` messages that are due and counts of days before the last KEEP_DAYS.
 
         Returns: how many messages or counts were forgotten; `most` means that there may be more.
 
@@ -52,3 +59,20 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release everything. Never raises."""
+
+
+class Reader(Protocol):
+    """Reads what a Store has counted, beside it and without disturbing it."""
+
+    def report(self, first_day: int, last_day: int, account: bytes | None = None) -> Report:
+        """What was counted in these days, first and last included, as of one moment.
+
+        Called from any thread. What it costs and returns is bounded: the accounts with the most refusals,
+        and of each the addresses with the highest counts; what came from others is counted without address.
+
+        Args:
+            account: only this one, refused or not; None: all that were or would have been refused.
+
+        Raises:
+            StoreError: it cannot be read, or reading took too long.
+        """

@@ -6,29 +6,29 @@ Checkpoints run beside the writer (see checkpoint.py).
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from quota.assessment import Counter, assess
+from quota.assessment import Assessment, Counter, assess
 from quota.domain import Charge, ChargeResult, Outcome, Refusal, Stage, Unit
 from quota.periods import day_of, end_of_day
-from quota.store.interface import StoreBusyError, StoreError
+from quota.store.interface import KEEP_DAYS, StoreBusyError, StoreError
+from quota.store.origins import ACCEPTED, FORGET_ORIGIN, OLD_ORIGINS, OriginKey, OriginTable
 
 BUSY_TIMEOUT_MS = 100
 REMEMBER_SECONDS = 6 * 3600
 # A message's time is moved only once in this span, so that most repeats write nothing.
 EXPIRY_STEP_SECONDS = 900
-KEEP_DAYS = 31
 ACCOUNT_CACHE = 16384
 CACHED_NAME_BYTES = 512  # name and login together; longer ones are looked up each time
 _HASH_BYTES = 16
 _OWN_ROW = b""
 
-_MIGRATIONS = ("schema_1.sql",)
+_MIGRATIONS = ("schema_1.sql", "schema_2.sql")
 
 _ACCOUNT = "SELECT id, login FROM account WHERE name = ?"
 _NEW_ACCOUNT = "INSERT INTO account (name, login) VALUES (?, ?)"
@@ -83,7 +83,7 @@ class SqliteStore:
     def __init__(self, path: Path, committed: Callable[[], None] = lambda: None) -> None:
         self._committed = committed
         self._accounts: dict[bytes, tuple[int, bytes]] = {}  # name -> (id, login), emptied when full
-        with _store_errors():
+        with store_errors():
             # The writer's thread is not the one that opens; the interface promises one at a time.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -91,6 +91,7 @@ class SqliteStore:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint = 0")
             self._migrate()
+            self._origins = OriginTable(self._db)
 
     def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | None]:
         with self._transaction():
@@ -106,7 +107,11 @@ class SqliteStore:
             execute = self._db.execute
             forgotten = execute(_DUE, (now_unix_ms // 1000, most)).fetchall()
             self._db.executemany(_FORGET_MESSAGE, forgotten)
-            for find, forget in ((_OLD_COUNTERS, _FORGET_COUNTER), (_OLD_REFUSALS, _FORGET_REFUSAL)):
+            for find, forget in (
+                (_OLD_COUNTERS, _FORGET_COUNTER),
+                (_OLD_REFUSALS, _FORGET_REFUSAL),
+                (OLD_ORIGINS, FORGET_ORIGIN),
+            ):
                 old = execute(find, (oldest, most - len(forgotten))).fetchall()
                 self._db.executemany(forget, old)
                 forgotten += old
@@ -114,7 +119,7 @@ class SqliteStore:
 
     def checkpoint(self) -> None:
         """Let the WAL begin anew: to be called by the writer when a checkpoint beside it does not keep up."""
-        with _store_errors():
+        with store_errors():
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
@@ -157,6 +162,9 @@ class SqliteStore:
     def write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._db.executemany(sql, rows)
 
+    def add_origins(self, counts: Mapping[OriginKey, int]) -> None:
+        self._origins.add(counts)
+
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
@@ -169,13 +177,14 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _store_errors():
+        with store_errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
                 self._accounts.clear()
+                self._origins.forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -197,6 +206,7 @@ class _Batch:
         self._changed_counters: set[CounterKey] = set()
         self._new_recipients: dict[tuple[bytes, bytes], None] = {}
         self._refusals: list[tuple[object, ...]] = []
+        self._origins: dict[OriginKey, int] = {}
 
     def do(self, item: Charge | Refusal) -> ChargeResult | None:
         """Do one item; see Store.apply."""
@@ -232,23 +242,27 @@ class _Batch:
                 self._new_recipients[key, recipient] = None
         elif message is not None and message.expires < self._expires:
             self._put_message(key, message._replace(expires=self._expires))
-        if assessment.outcome is Outcome.REFUSED:
-            for limit, state in zip(charge.limits, assessment.limits, strict=True):
-                if limit.enforce and state.would_refuse:
-                    self._refuse(day, account, limit.name, True, "", b"", charge.decision_id)
+        if assessment.units:
+            origin = (day, account, charge.country, charge.address, ACCEPTED, 0)
+            self._origins[origin] = self._origins.get(origin, 0) + assessment.units
+        for state in assessment.limits:
+            if state.would_refuse:
+                self._record_limits(day, account, charge, assessment)
+                break
         return ChargeResult(assessment.outcome, assessment.units, assessment.limits)
+
+    def _record_limits(self, day: int, account: int, charge: Charge, assessment: Assessment) -> None:
+        """Record the limits that refused the charge, or, if none did, those that would have."""
+        over = [
+            limit for limit, state in zip(charge.limits, assessment.limits, strict=True) if state.would_refuse
+        ]
+        enforced = [limit for limit in over if limit.enforce]
+        for limit in enforced or (() if charge.exempt else over):
+            self._refuse(day, account, limit.name, limit.enforce, charge)
 
     def _record(self, refusal: Refusal) -> None:
         account = self._store.account_id(refusal.account)
-        self._refuse(
-            self._day(refusal.time_zone),
-            account,
-            refusal.rule,
-            refusal.enforced,
-            refusal.country,
-            refusal.address,
-            refusal.decision_id,
-        )
+        self._refuse(self._day(refusal.time_zone), account, refusal.rule, refusal.enforced, refusal)
 
     def write(self) -> None:
         write_many = self._store.write_many
@@ -257,6 +271,7 @@ class _Batch:
         write_many(_PUT_RECIPIENT, self._new_recipients)
         write_many(_PUT_COUNTER, [(*key, *self._counters[key]) for key in self._changed_counters])
         write_many(_PUT_REFUSAL, self._refusals)
+        self._store.add_origins(self._origins)
 
     def _day(self, time_zone: str) -> int:
         day = self._today.get(time_zone)
@@ -282,19 +297,13 @@ class _Batch:
         self._messages[key] = message
         self._changed_messages.add(key)
 
-    def _refuse(
-        self,
-        day: int,
-        account: int,
-        rule: str,
-        enforced: bool,
-        country: str,
-        address: bytes,
-        decision_id: str,
-    ) -> None:
+    def _refuse(self, day: int, account: int, rule: str, enforced: bool, item: Charge | Refusal) -> None:
+        country, address, now_ms = item.country, item.address, self._now_ms
         self._refusals.append(
-            (day, account, rule, enforced, self._now_ms, self._now_ms, country, address, decision_id)
+            (day, account, rule, enforced, now_ms, now_ms, country, address, item.decision_id)
         )
+        origin = (day, account, country, address, rule, int(enforced))
+        self._origins[origin] = self._origins.get(origin, 0) + 1
 
 
 def _hash(value: bytes) -> bytes:
@@ -319,7 +328,8 @@ def _message_key(account: bytes, instance: bytes) -> bytes:
 
 
 @contextmanager
-def _store_errors() -> Iterator[None]:
+def store_errors() -> Iterator[None]:
+    """Turns SQLite's errors into those of the interface."""
     try:
         yield
     except sqlite3.OperationalError as error:

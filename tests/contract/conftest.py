@@ -1,11 +1,12 @@
-"""Every store runs the tests of this folder: a new store is one more `param` here."""
+"""Every store, with its reader, runs the tests of this folder: a new store is one more `param` here."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from quota.store.interface import Store
+from quota.store.interface import Reader, Store
+from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
 
 Opener = Callable[[], Store]
@@ -25,6 +26,12 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opene
     yield open_again
     if opened:
         opened[-1].close()
+
+
+@pytest.fixture
+def reader(open_store: Opener, tmp_path: Path) -> Reader:
+    """Reads what the store has counted."""
+    return SqliteReader(tmp_path / "quota.sqlite3")
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 """A store against a model that is too simple to be wrong: any order of charges, repeats, stages, restarts."""
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import count
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quota.domain import Charge, Limit, Outcome, Stage, Unit
+from quota.domain import Charge, Limit, Outcome, Refusal, Stage, Unit
 from quota.periods import day_of
+from quota.store.interface import Reader
 from tests.contract.conftest import Opener
-from tests.support.charges import HOUR, NOON, charge
+from tests.support.charges import HOUR, NOON, charge, refusal
 
 ABSURD = 10**9 + 1
 LIMITS = [
@@ -23,6 +25,9 @@ LIMITS = [
 _runs = count()
 
 Counters = dict[tuple[bytes, str, Unit, int], int]
+# (country, address, rule, enforced) of an account and day; an empty rule: accepted
+Origins = dict[tuple[bytes, int], Counter[tuple[str, bytes, str, bool]]]
+Answer = tuple[Outcome, list[tuple[int, int]]]
 
 
 @dataclass
@@ -41,8 +46,16 @@ class Model:
     messages: dict[tuple[bytes, bytes], Message] = field(default_factory=dict)
     used: Counters = field(default_factory=dict)
     refused: Counters = field(default_factory=dict)
+    origins: Origins = field(default_factory=lambda: defaultdict(Counter))
 
-    def ask(self, item: Charge, now: int) -> tuple[Outcome, list[tuple[int, int]]]:
+    def do(self, item: Charge | Refusal, now: int) -> Answer | None:
+        """See Store.apply."""
+        if isinstance(item, Charge):
+            return self.ask(item, now)
+        self.record(item, day_of(now, item.time_zone), item.rule, item.enforced)
+        return None
+
+    def ask(self, item: Charge, now: int) -> Answer:
         """(outcome, (used, refused) of each limit)."""
         today = day_of(now, item.time_zone)
         known = self.messages.get((item.account, item.instance)) if item.instance else None
@@ -71,6 +84,7 @@ class Model:
             outcome = Outcome.CHARGED
             for key, cost in zip(keys, costs, strict=True):
                 self.used[key] = self.used.get(key, 0) + cost
+            self.origins[item.account, message.day][item.country, item.address, "", False] += costs[0]
             message.charged += new
             if item.stage is Stage.RCPT:
                 message.recipients.add(item.recipient)
@@ -78,9 +92,31 @@ class Model:
                 self.messages[item.account, item.instance] = message
         else:
             outcome = Outcome.REPEATED
+        objects = [limit for limit, is_over in zip(item.limits, over, strict=True) if is_over]
+        if any(limit.enforce for limit in objects):
+            objects = [limit for limit in objects if limit.enforce]
+        elif item.exempt:
+            objects = []
+        for limit in objects:
+            self.record(item, message.day, limit.name, limit.enforce)
         return outcome, [(self.used.get(key, 0), self.refused.get(key, 0)) for key in keys]
 
+    def record(self, item: Charge | Refusal, day: int, rule: str, enforced: bool) -> None:
+        """One refusal."""
+        self.origins[item.account, day][item.country, item.address, rule, enforced] += 1
 
+
+places = {
+    "address": st.sampled_from([b"", b"84.128.0.1", b"8.8.8.8"]),
+    "country": st.sampled_from(["", "DE"]),
+}
+refusals = st.builds(
+    refusal,
+    account=st.sampled_from([b"alice", b"bob"]),
+    rule=st.sampled_from(["country", "quota"]),
+    enforced=st.booleans(),
+    **places,
+)
 charges = st.builds(
     charge,
     account=st.sampled_from([b"alice", b"bob"]),
@@ -89,17 +125,19 @@ charges = st.builds(
     stage=st.sampled_from(Stage),
     recipient_count=st.sampled_from([-1, 0, 1, 2, 3, 5, ABSURD]),
     limits=st.sampled_from(LIMITS),
+    exempt=st.booleans(),
+    **places,
 )
-# A batch of charges, so many hours later, perhaps after a restart.
-steps = st.tuples(st.lists(charges, min_size=1, max_size=6), st.integers(0, 5), st.booleans())
+# A batch of charges and refusals, so many hours later, perhaps after a restart.
+steps = st.tuples(st.lists(charges | refusals, min_size=1, max_size=6), st.integers(0, 5), st.booleans())
 
 
 @given(st.lists(steps, min_size=1, max_size=12))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_store_does_what_the_model_does(
-    open_store: Opener, history: list[tuple[list[Charge], int, bool]]
+    open_store: Opener, reader: Reader, history: list[tuple[list[Charge | Refusal], int, bool]]
 ) -> None:
-    """Outcome, used and refused agree after every charge."""
+    """Outcome, used and refused agree after every charge, and in the end the report of each day."""
     # One file serves all examples: a name of its own keeps each example's accounts apart.
     run = b"%d " % next(_runs)
     model, store, now = Model(), open_store(), NOON
@@ -108,11 +146,30 @@ def test_a_store_does_what_the_model_does(
         if restart:
             store = open_store()
         items = [item._replace(account=run + item.account) for item in batch]
-        expected = [model.ask(item, now) for item in items]
+        expected = [model.do(item, now) for item in items]
         results = store.apply(items, now)
 
         assert [
-            (result.outcome, [(limit.used, limit.refused) for limit in result.limits])
+            result and (result.outcome, [(limit.used, limit.refused) for limit in result.limits])
             for result in results
-            if result is not None
         ] == expected
+    reported: Origins = {}
+    for account, day in model.origins:
+        (found,) = reader.report(day, day, account).accounts
+        reported[account, day] = Counter(
+            {(of.country, of.address, of.rule, of.enforced): of.total for of in found.origins}
+        )
+        assert {(of.rule, of.enforced): of.total for of in found.refusals} == by_rule(
+            model.origins[account, day]
+        )
+    # Subtracting nothing drops the zeros: a charge may cost its first limit nothing.
+    assert reported == {key: of - Counter() for key, of in model.origins.items()}
+
+
+def by_rule(origins: Counter[tuple[str, bytes, str, bool]]) -> dict[tuple[str, bool], int]:
+    """The refusals, wherever they came from."""
+    sums: Counter[tuple[str, bool]] = Counter()
+    for (_, _, rule, enforced), total in origins.items():
+        if rule:
+            sums[rule, enforced] += total
+    return dict(sums)

@@ -32,8 +32,11 @@ def charge(
     recipient_count: int = 0,
     time_zone: str = BERLIN,
     limits: tuple[Limit, ...] = (RECIPIENTS,),
+    address: bytes = b"84.128.0.1",
+    country: str = "DE",
+    exempt: bool = False,
 ) -> Charge:
-    """A RCPT of alice for one recipient, limit 10 recipients."""
+    """A RCPT of alice from Germany for one recipient, limit 10 recipients."""
     return Charge(
         account=account,
         login=account if login is None else login,
@@ -45,9 +48,19 @@ def charge(
         expires_unix_ms=2**62,
         time_zone=time_zone,
         limits=limits,
+        address=address,
+        country=country,
+        exempt=exempt,
     )
 
 
-def refusal(*, account: bytes = b"alice", rule: str = "country", enforced: bool = True) -> Refusal:
+def refusal(
+    *,
+    account: bytes = b"alice",
+    rule: str = "country",
+    country: str = "US",
+    address: bytes = b"8.8.8.8",
+    enforced: bool = True,
+) -> Refusal:
     """A refusal by the country rule."""
-    return Refusal(account, rule, "US", b"8.8.8.8", "0123456789", enforced, BERLIN)
+    return Refusal(account, rule, country, address, "0123456789", enforced, BERLIN)

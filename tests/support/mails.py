@@ -115,6 +115,8 @@ class AskedCharge:
 
     event: MailEvent
     limits: tuple[pb.Limit, ...]
+    country: str
+    exempt: bool
     decision_id: str
     expires_unix_ms: int
     timeout: float
@@ -146,12 +148,16 @@ class FakeQuota(QuotaClient):
         event: MailEvent,
         limits: Iterable[pb.Limit],
         *,
+        country: str,
+        exempt: bool,
         decision_id: str,
         expires_unix_ms: int,
         timeout: float,
         done: Charged,
     ) -> None:
-        self.charges.append(AskedCharge(event, tuple(limits), decision_id, expires_unix_ms, timeout))
+        self.charges.append(
+            AskedCharge(event, tuple(limits), country, exempt, decision_id, expires_unix_ms, timeout)
+        )
         if self.answer is None:
             self.open.append(done)
         else:

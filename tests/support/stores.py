@@ -1,11 +1,13 @@
-"""A store that does what a test says."""
+"""A store, and a reader of one, that do what a test says."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
-from quota.domain import Charge, ChargeResult, Outcome, Refusal
+from quota.domain import Charge, ChargeResult, Outcome, Refusal, Report
 
 WAIT_SECONDS = 10.0
+EMPTY = Report(None, (), (), False)
 
 
 class FakeStore:
@@ -55,3 +57,29 @@ class FakeStore:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeReader:
+    """Fulfils quota.store.interface.Reader; `asked` are its calls.
+
+    Args:
+        answer: returned, or raised.
+    """
+
+    def __init__(self, answer: Report | Exception = EMPTY) -> None:
+        self.answer = answer
+        self.asked: list[tuple[int, int, bytes | None]] = []
+        self.inside = 0
+        self.most_inside = 0
+        self.threads: set[str] = set()
+
+    def report(self, first_day: int, last_day: int, account: bytes | None = None) -> Report:
+        self.inside += 1
+        self.most_inside = max(self.inside, self.most_inside)
+        self.threads.add(threading.current_thread().name)
+        self.asked.append((first_day, last_day, account))
+        time.sleep(0.001)
+        self.inside -= 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer

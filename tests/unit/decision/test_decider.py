@@ -19,7 +19,7 @@ from protos import quota_pb2 as pb
 from tests.support.charges import utc
 from tests.support.mails import FakeQuota, Outcome, country_data, mail, origins
 from tests.support.observed import Observed
-from tests.support.policy import AMERICAN
+from tests.support.policy import AMERICAN, GERMAN
 
 MIDNIGHT = utc("2026-11-23 23:00")
 FINE = LimitState(1000, 4, 0, MIDNIGHT, would_refuse=False)
@@ -94,6 +94,28 @@ def test_mail_without_an_objection_passes() -> None:
     assert case.modes == [pb.MODE_ENFORCE]
     assert case.quota.records == []
     assert case.counted == {("dunno", "none", "enforce"): 1}
+
+
+@pytest.mark.parametrize(
+    ("address", "country"), [(GERMAN, "DE"), (AMERICAN, "US"), ("127.0.0.1", ""), ("unknown", "")]
+)
+def test_a_charge_says_where_the_client_is(address: str, country: str) -> None:
+    """Its country, if it has one, whatever the country rule says; the look-up is not counted twice."""
+    case = Case(country_mode=Mode.OBSERVE)
+    case.decide(mail(client_address=address.encode()))
+    (charge,) = case.quota.charges
+
+    assert charge.country == country
+    assert sum(case.seen.samples("geoip_lookups_total").values()) == 1
+
+
+def test_a_charge_says_who_is_exempt() -> None:
+    """So that quota does not record him as one who would have been refused."""
+    case = Case(exempt_accounts=frozenset({b"alice"}))
+    for account in (b"alice", b"bob"):
+        case.decide(mail(account=account))
+
+    assert [charge.exempt for charge in case.quota.charges] == [True, False]
 
 
 def test_mail_from_another_country_is_refused_uncharged() -> None:

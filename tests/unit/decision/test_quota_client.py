@@ -48,6 +48,8 @@ def charge(
     *,
     event: MailEvent | None = None,
     limits: Sequence[pb.Limit] = (LIMIT,),
+    country: str = "DE",
+    exempt: bool = False,
     timeout: float = 1.5,
 ) -> list[Answer]:
     """Charge; the list gets every answer."""
@@ -55,6 +57,8 @@ def charge(
     client.charge(
         event or mail(),
         limits,
+        country=country,
+        exempt=exempt,
         decision_id="0123456789",
         expires_unix_ms=1_900_000_000_000,
         timeout=timeout,
@@ -63,11 +67,11 @@ def charge(
     return answers
 
 
-def record(client: QuotaClient, *, enforced: bool = True) -> None:
+def record(client: QuotaClient, *, enforced: bool = True, country: str = "US") -> None:
     client.record(
         mail(client_address=b"8.8.8.8"),
         "country",
-        OBJECTION,
+        OBJECTION._replace(country=country),
         enforced=enforced,
         decision_id="0123456789",
         time_zone="Europe/Berlin",
@@ -86,7 +90,7 @@ async def test_a_charge_carries_the_whole_request() -> None:
     async with connected(
         Observed(), lambda batch: results(batch, outcome=pb.OUTCOME_CHARGED, limits=[STATE])
     ) as (client, channel):
-        charge(client, event=mail(stage=Stage.DATA, recipient_count=3))
+        charge(client, event=mail(stage=Stage.DATA, recipient_count=3), exempt=True)
         await settle()
 
     (batch,) = channel.sent
@@ -103,9 +107,25 @@ async def test_a_charge_carries_the_whole_request() -> None:
                 decision_id="0123456789",
                 expires_unix_ms=1_900_000_000_000,
                 limits=[LIMIT],
+                address=b"84.128.0.1",
+                country="DE",
+                exempt=True,
             )
         ]
     )
+
+
+@pytest.mark.parametrize(("country", "sent"), [("", ""), ("DE", "DE"), ("D", ""), ("DEU", "")])
+@in_virtual_time
+async def test_odd_country_data_costs_no_charge(country: str, sent: str) -> None:
+    """Quota takes a charge only with a code of two letters, or none."""
+    async with connected(Observed(), lambda batch: results(batch)) as (client, channel):
+        charge(client, country=country)
+        record(client, country=country)
+        await settle()
+    (batch,) = channel.sent
+
+    assert [item.country for item in (*batch.charges, *batch.refusals)] == [sent, sent]
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,48 @@
 from collections.abc import Sequence
 from typing import Any
 
+import grpc
 import pytest
 
 from protos import quota_pb2 as pb
-from quota.domain import Charge, ChargeResult, Limit, LimitState, Outcome, Refusal, Stage, Unit
+from quota.domain import (
+    AccountReport,
+    Charge,
+    ChargeResult,
+    Limit,
+    LimitState,
+    Outcome,
+    Refusal,
+    Report,
+    Stage,
+    Unit,
+)
+from quota.reporting import Reporter
 from quota.service import QuotaService, read_charge, read_refusal
+from quota.store.interface import StoreError
 from quota.writer import Done, Failure, Result, Writer
 from tests.support.conversations import converse
 from tests.support.observed import Observed
+from tests.support.stores import EMPTY, FakeReader
 
 STATE = LimitState("quota", 10, 4, 2, 99, would_refuse=True, first_refusal=False, crossed_80=True)
 CHARGED = ChargeResult(Outcome.CHARGED, 3, (STATE,))
 BERLIN_DAY = pb.CalendarDay(time_zone="Europe/Berlin")
+
+
+class AbortedError(Exception):
+    """What `abort` raises."""
+
+
+class AbortContext:
+    """Keeps what a call was aborted with."""
+
+    code: grpc.StatusCode | None = None
+    details = ""
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        self.code, self.details = code, details
+        raise AbortedError
 
 
 class FakeWriter(Writer):
@@ -30,8 +60,8 @@ class FakeWriter(Writer):
         done([self._charge if isinstance(item, Charge) else self._refusal for item in items])
 
 
-def service(seen: Observed, writer: Writer) -> QuotaService:
-    return QuotaService(writer, log=seen.log.logger, metrics=seen.metrics)
+def service(seen: Observed, writer: Writer, reader: FakeReader | None = None) -> QuotaService:
+    return QuotaService(writer, Reporter(reader or FakeReader()), log=seen.log.logger, metrics=seen.metrics)
 
 
 def limit(**fields: Any) -> pb.Limit:
@@ -59,6 +89,8 @@ def charge(number: int = 1, *limits: pb.Limit, **fields: Any) -> pb.Charge:
         "decision_id": "0123456789",
         "expires_unix_ms": 1_900_000_000_000,
         "limits": limits or (limit(),),
+        "address": b"84.128.0.1",
+        "country": "DE",
     }
     return pb.Charge(**(usual | fields))
 
@@ -107,6 +139,7 @@ INVALID_CHARGES = [
     pytest.param(charge(1, limit(name="n" * 65)), 3, "64 bytes", id="long name"),
     pytest.param(charge(1, limit(name="ü" * 33)), 3, "64 bytes", id="long name in bytes"),
     pytest.param(charge(1, limit(), limit(name="b", mode=0)), 3, "mode", id="second limit without mode"),
+    pytest.param(charge(country="DEU"), 3, "a country has 2 letters", id="long country"),
     pytest.param(charge(1, limit(unit=pb.UNIT_DISTINCT, element=b"x")), 12, "not implemented", id="distinct"),
     pytest.param(
         charge(1, limit(calendar_day=None, rolling=pb.Rolling(seconds=3600))),
@@ -121,6 +154,7 @@ INVALID_REFUSALS = [
     pytest.param(refusal(mode=99), "mode", id="unknown mode"),
     pytest.param(refusal(rule=""), "64 bytes", id="no rule"),
     pytest.param(refusal(rule="r" * 65), "64 bytes", id="long rule"),
+    pytest.param(refusal(country="USA"), "a country has 2 letters", id="long country"),
     pytest.param(refusal(day=pb.CalendarDay()), "no time zone", id="no time zone"),
     pytest.param(refusal(day=None), "no time zone", id="no day"),
     pytest.param(refusal(day=pb.CalendarDay(time_zone="Europe")), "no time zone", id="unknown time zone"),
@@ -186,6 +220,7 @@ def test_a_charge_is_read_whole() -> None:
         stage=pb.STAGE_DATA,
         recipient_count=-3,
         account=b"alice\xff",
+        exempt=True,
     )
     assert read_charge(message) == Charge(
         account=b"alice\xff",
@@ -201,6 +236,9 @@ def test_a_charge_is_read_whole() -> None:
             Limit("quota", Unit.RECIPIENTS, 10, enforce=True),
             Limit("messages", Unit.MESSAGES, 10**9, enforce=False),
         ),
+        address=b"84.128.0.1",
+        country="DE",
+        exempt=True,
     )
 
 
@@ -230,6 +268,23 @@ def test_names_have_up_to_64_bytes(name: str) -> None:
     """Of limits and of rules."""
     assert read_charge(charge(1, limit(name=name))).limits[0].name == name
     assert read_refusal(refusal(rule=name)).rule == name
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [(b"", b""), (b"\xff", b"\xff"), (b"1" * 64, b"1" * 64), (b"1" * 65, b"")],
+)
+def test_an_address_that_is_too_long_is_none(sent: bytes, kept: bytes) -> None:
+    """Its beginning would be somebody else's; the charge and the refusal stand."""
+    assert read_charge(charge(address=sent)).address == kept
+    assert read_refusal(refusal(address=sent)).address == kept
+
+
+@pytest.mark.parametrize("country", ["", "DE"])
+def test_a_country_is_two_letters_or_none(country: str) -> None:
+    """As decision knows it."""
+    assert read_charge(charge(country=country)).country == country
+    assert read_refusal(refusal(country=country)).country == country
 
 
 @pytest.mark.parametrize(("mode", "enforced"), [(pb.MODE_ENFORCE, True), (pb.MODE_OBSERVE, False)])
@@ -336,3 +391,40 @@ async def test_every_label_is_there_from_the_start(seen: Observed) -> None:
     assert seen.samples("charges_total") == {
         (outcome,): 0 for outcome in ("charged", "repeated", "refused", "unavailable", "invalid")
     }
+
+
+async def test_a_report_is_answered_by_the_reporter(seen: Observed) -> None:
+    """As test_reporting.py tests it."""
+    reader = FakeReader(Report(None, (AccountReport(b"alice", b"Alice", (), ()),), (), False))
+    request = pb.ReportRequest(time_zone="Europe/Berlin")
+    reply = await service(seen, FakeWriter(), reader).Report(request, None)
+
+    assert [account.login for account in reply.accounts] == [b"Alice"]
+    assert seen.log.events == []
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "answer", "code", "words", "events"),
+    [
+        ("Europe/Bonn", EMPTY, grpc.StatusCode.INVALID_ARGUMENT, "no time zone", []),
+        ("UTC", StoreError("interrupted"), grpc.StatusCode.UNAVAILABLE, "interrupted", ["report_failed"]),
+    ],
+)
+async def test_a_report_that_fails_says_why(
+    seen: Observed,
+    time_zone: str,
+    answer: Report | Exception,
+    code: grpc.StatusCode,
+    words: str,
+    events: list[str],
+) -> None:
+    """By gRPC's status."""
+    context = AbortContext()
+    with pytest.raises(AbortedError):
+        await service(seen, FakeWriter(), FakeReader(answer)).Report(
+            pb.ReportRequest(time_zone=time_zone), context
+        )
+
+    assert context.code is code
+    assert words in context.details
+    assert seen.log.events == events

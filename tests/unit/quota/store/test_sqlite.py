@@ -3,18 +3,21 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quota.domain import Charge, ChargeResult, Limit, Outcome, Refusal, Stage, Unit
+from quota.periods import day_of
 from quota.store import sqlite as module
 from quota.store.interface import StoreBusyError, StoreError
 from quota.store.sqlite import SqliteStore
-from tests.support.charges import HOUR, NOON, charge, refusal
+from tests.support.charges import BERLIN, HOUR, NOON, charge, refusal
 
-TABLES = ("account", "counter", "ledger", "refusal")
+TODAY = day_of(NOON, BERLIN)
+TABLES = ("account", "counter", "ledger", "refusal", "origin")
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def units(store: SqliteStore, *charges: Charge) -> list[int]:
     return [result.units for result in results if result is not None]
 
 
-@pytest.mark.parametrize("version", [2, 99])
+@pytest.mark.parametrize("version", [3, 99])
 def test_a_store_of_a_newer_version_is_refused(path: Path, version: int) -> None:
     """With both schema numbers, and left as it is."""
     SqliteStore(path).close()
@@ -66,7 +69,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path, version: int) -> None
         SqliteStore(path)
 
     assert f"schema {version}" in str(caught.value)
-    assert "this version knows 1" in str(caught.value)
+    assert "this version knows 2" in str(caught.value)
     assert not isinstance(caught.value, StoreBusyError)
     assert query(path, "PRAGMA user_version") == [(version,)]
 
@@ -79,8 +82,28 @@ def test_a_new_store_has_the_known_version(path: Path) -> None:
     before = content(path)
     SqliteStore(path).close()
 
-    assert query(path, "PRAGMA user_version") == [(1,)]
+    assert query(path, "PRAGMA user_version") == [(2,)]
     assert content(path) == before
+
+
+def test_a_store_of_schema_1_is_brought_up_to_date(path: Path) -> None:
+    """Its counts stay, and where mail comes from is counted from now on."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(files("quota.store").joinpath("schema_1.sql").read_text())
+        db.executescript(
+            "PRAGMA user_version = 1;"
+            " INSERT INTO account VALUES (1, x'616c696365', x'416c696365');"
+            f" INSERT INTO counter VALUES ({TODAY}, 1, 'quota', 1, 7, 0);"
+            f" INSERT INTO refusal VALUES ({TODAY}, 1, 'country', 1, 2, 3, 4, 'US', x'', '');"
+        )
+    with closing(SqliteStore(path)) as store:
+        (result,) = store.apply([charge()], NOON)
+
+    assert result is not None
+    assert result.limits[0].used == 8
+    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "SELECT count FROM refusal") == [(2,)]
+    assert query(path, "SELECT * FROM origin") == [(TODAY, 1, "DE", b"84.128.0.1", "", 0, 1)]
 
 
 def test_wal_and_synchronous_normal_are_in_force(path: Path, store: SqliteStore) -> None:
@@ -276,13 +299,13 @@ def test_messages_of_one_second_are_told_apart(store: SqliteStore) -> None:
 
 def test_forgetting_is_bounded_over_messages_counters_and_refusals(path: Path, store: SqliteStore) -> None:
     """One bite is at most so many rows of all kinds together, and the number tells whether there is more."""
-    for number in range(3):
+    for number in range(3):  # five rows each, without the account's
         store.apply([charge(account=b"%d" % number), refusal(account=b"%d" % number)], NOON)
     later = NOON + 40 * 24 * HOUR
-    bites = [store.expire(later, 4) for _ in range(4)]
+    bites = [store.expire(later, 4) for _ in range(5)]
 
-    assert bites == [4, 4, 1, 0]
-    assert [len(content(path)[table]) for table in ("ledger", "counter", "refusal")] == [0, 0, 0]
+    assert bites == [4, 4, 4, 3, 0]
+    assert {table: len(rows) for table, rows in content(path).items() if rows} == {"account": 3}
 
 
 def test_the_login_is_kept_as_it_was_typed_last(path: Path, store: SqliteStore) -> None:
@@ -314,11 +337,11 @@ def test_refusals_are_summed_up(path: Path, store: SqliteStore) -> None:
 
 
 def test_a_refusal_by_a_limit_is_recorded(path: Path, store: SqliteStore) -> None:
-    """Under the limit's name, without a country."""
+    """Under the limit's name, with where the client is."""
     store.apply([charge(stage=Stage.DATA, recipient_count=11)], NOON)
 
     assert query(path, "SELECT rule, enforced, count, last_country, last_address FROM refusal") == [
-        ("quota", 1, 1, "", b"")
+        ("quota", 1, 1, "DE", b"84.128.0.1")
     ]
 
 
