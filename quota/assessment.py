@@ -48,36 +48,34 @@ def assess(
     """
     target = _target(charge, charged, recipient_known)
     too_many = charge.stage >= Stage.DATA and charge.recipient_count > MAX_RECIPIENTS
-    costs = [_cost(limit, charged, target) for limit in charge.limits]
-    over = [
-        too_many or (cost > 0 and counter.used + cost > limit.maximum)
-        for limit, cost, counter in zip(charge.limits, costs, counters, strict=True)
-    ]
-    if too_many or any(limit.enforce for limit, is_over in zip(charge.limits, over, strict=True) if is_over):
-        outcome = Outcome.REFUSED
-        after = tuple(
+    # Plain loops: this runs for every mail, and most charges have one limit.
+    costs, over = [], []
+    refused, costly = too_many, False
+    for limit, counter in zip(charge.limits, counters, strict=True):
+        cost = _cost(limit, charged, target)
+        is_over = too_many or (cost > 0 and counter.used + cost > limit.maximum)
+        refused = refused or (is_over and limit.enforce)
+        costly = costly or cost > 0
+        costs.append(cost)
+        over.append(is_over)
+    outcome = Outcome.REFUSED if refused else Outcome.CHARGED if costly else Outcome.REPEATED
+    after, states = [], []
+    for limit, cost, is_over, counter in zip(charge.limits, costs, over, counters, strict=True):
+        now = counter
+        if outcome is Outcome.CHARGED:
+            now = Counter(counter.used + cost, counter.refused)
+        elif refused and is_over and limit.enforce:
             # An absurd count may cost nothing more than what was charged, and is a refusal all the same.
-            Counter(counter.used, counter.refused + max(cost, 1)) if is_over and limit.enforce else counter
-            for limit, cost, is_over, counter in zip(charge.limits, costs, over, counters, strict=True)
-        )
-    elif any(costs):
-        outcome = Outcome.CHARGED
-        after = tuple(
-            Counter(counter.used + cost, counter.refused)
-            for cost, counter in zip(costs, counters, strict=True)
-        )
-    else:
-        outcome = Outcome.REPEATED
-        after = tuple(counters)
+            now = Counter(counter.used, counter.refused + max(cost, 1))
+        after.append(now)
+        states.append(_state(limit, counter, now, is_over, outcome, resets_unix_ms))
+    is_charged = outcome is Outcome.CHARGED
     return Assessment(
         outcome,
-        costs[0] if outcome is Outcome.CHARGED else 0,
-        target if outcome is Outcome.CHARGED else charged,
-        after,
-        tuple(
-            _state(limit, before, now, is_over, outcome, resets_unix_ms)
-            for limit, before, now, is_over in zip(charge.limits, counters, after, over, strict=True)
-        ),
+        costs[0] if is_charged else 0,
+        target if is_charged else charged,
+        tuple(after),
+        tuple(states),
     )
 
 
@@ -103,13 +101,7 @@ def _state(
     else:
         # An observed limit is charged on past its maximum: whoever was over it before had his first then.
         first = is_over and outcome is Outcome.CHARGED and before.used <= limit.maximum
+    crossed_80 = before.used * 10 < limit.maximum * 8 <= after.used * 10
     return LimitState(
-        name=limit.name,
-        maximum=limit.maximum,
-        used=after.used,
-        refused=after.refused,
-        resets_unix_ms=resets_unix_ms,
-        would_refuse=is_over,
-        first_refusal=first,
-        crossed_80=before.used * 10 < limit.maximum * 8 <= after.used * 10,
+        limit.name, limit.maximum, after.used, after.refused, resets_unix_ms, is_over, first, crossed_80
     )

@@ -1,8 +1,9 @@
 """The gRPC face of quota: messages to plain values and back, and nothing else."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import grpc
@@ -98,7 +99,9 @@ class QuotaService(QuotaServicer):
             return self._invalid(message, error)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._writer.submit([item], lambda results: None if answer.done() else answer.set_result(results[0]))
-        return self._result(message, await answer)
+        result = await answer
+        self._count([message], [result])
+        return result_message(message, result)
 
     def _handle(self, messages: Sequence[Any], stream: ItemStream[Any, Any]) -> None:
         accepted, items = [], []
@@ -114,27 +117,23 @@ class QuotaService(QuotaServicer):
     def _deliver(
         self, messages: Sequence[Any], stream: ItemStream[Any, Any], results: Sequence[Result]
     ) -> None:
+        self._count(messages, results)
         for message, result in zip(messages, results, strict=True):
-            stream.reply(self._result(message, result))
+            stream.reply(result_message(message, result))
 
-    def _result(self, message: Any, result: Result) -> Any:
-        if isinstance(result, ChargeResult):
-            self._charges[result.outcome.name.lower()].inc()
-            self._units.inc(result.units)
-            return pb.ChargeResult(
-                id=message.id,
-                outcome=_OUTCOMES[result.outcome],
-                units=result.units,
-                limits=[pb.LimitState(**state._asdict()) for state in result.limits],
+    def _count(self, messages: Sequence[Any], results: Sequence[Result]) -> None:
+        charged = [result for result in results if isinstance(result, ChargeResult)]
+        for outcome, number in Counter(result.outcome for result in charged).items():
+            self._charges[outcome.name.lower()].inc(number)
+        self._units.inc(sum(result.units for result in charged))
+        if len(charged) < len(results):
+            self._refusals.inc(sum(result is None for result in results))
+            self._charges["unavailable"].inc(
+                sum(
+                    isinstance(result, Failure) and isinstance(message, pb.Charge)
+                    for message, result in zip(messages, results, strict=True)
+                )
             )
-        if result is None:
-            self._refusals.inc()
-            return pb.RefusalResult(id=message.id)
-        error = pb.Error(code=result, message=_FAILURES[result])
-        if isinstance(message, pb.Refusal):
-            return pb.RefusalResult(id=message.id, error=error)
-        self._charges["unavailable"].inc()
-        return pb.ChargeResult(id=message.id, outcome=pb.OUTCOME_UNAVAILABLE, error=error)
 
     def _invalid(self, message: Any, error: InvalidItemError) -> Any:
         self._log.warning("invalid_item", reason=error)
@@ -143,6 +142,35 @@ class QuotaService(QuotaServicer):
             return pb.RefusalResult(id=message.id, error=reason)
         self._charges["invalid"].inc()
         return pb.ChargeResult(id=message.id, outcome=pb.OUTCOME_UNAVAILABLE, error=reason)
+
+
+def result_message(message: pb.Charge | pb.Refusal, result: Result) -> Any:
+    """The answer to an item."""
+    if isinstance(result, ChargeResult):
+        return pb.ChargeResult(
+            id=message.id,
+            outcome=_OUTCOMES[result.outcome],
+            units=result.units,
+            limits=[
+                pb.LimitState(
+                    name=state.name,
+                    maximum=state.maximum,
+                    used=state.used,
+                    refused=state.refused,
+                    resets_unix_ms=state.resets_unix_ms,
+                    would_refuse=state.would_refuse,
+                    first_refusal=state.first_refusal,
+                    crossed_80=state.crossed_80,
+                )
+                for state in result.limits
+            ],
+        )
+    if result is None:
+        return pb.RefusalResult(id=message.id)
+    error = pb.Error(code=result, message=_FAILURES[result])
+    if isinstance(message, pb.Refusal):
+        return pb.RefusalResult(id=message.id, error=error)
+    return pb.ChargeResult(id=message.id, outcome=pb.OUTCOME_UNAVAILABLE, error=error)
 
 
 def read_item(message: pb.Charge | pb.Refusal) -> Charge | Refusal:
@@ -154,14 +182,7 @@ def read_charge(message: pb.Charge) -> Charge:
     """The plain value of a charge. Raises InvalidItemError."""
     if not message.account:
         raise InvalidItemError("a charge without an account")
-    if not message.limits:
-        raise InvalidItemError("a charge without a limit")
-    limits = tuple(map(_read_limit, message.limits))
-    if len({limit.name for limit in limits}) != len(limits):
-        raise InvalidItemError("two limits of one name")
-    zones = {limit.calendar_day.time_zone for limit in message.limits}
-    if len(zones) != 1:
-        raise InvalidItemError("limits with different time zones in one charge")
+    time_zone, limits = _read_limits(tuple([limit.SerializeToString() for limit in message.limits]))
     return Charge(
         account=message.account,
         login=message.login,
@@ -171,7 +192,7 @@ def read_charge(message: pb.Charge) -> Charge:
         recipient_count=message.recipient_count,
         decision_id=message.decision_id,
         expires_unix_ms=message.expires_unix_ms,
-        time_zone=_zone_name(zones.pop()),
+        time_zone=time_zone,
         limits=limits,
         address=_address(message.address),
         country=_country(message.country),
@@ -194,6 +215,22 @@ def read_refusal(message: pb.Refusal) -> Refusal:
         enforced=message.mode == pb.MODE_ENFORCE,
         time_zone=_zone_name(message.day.time_zone),
     )
+
+
+# Every charge of a policy brings the same limits, and reading them costs as much as all the rest.
+@lru_cache(maxsize=64)
+def _read_limits(serialised: tuple[bytes, ...]) -> tuple[str, tuple[Limit, ...]]:
+    """The time zone and the limits of a charge. Raises InvalidItemError."""
+    if not serialised:
+        raise InvalidItemError("a charge without a limit")
+    messages = [pb.Limit.FromString(message) for message in serialised]
+    limits = tuple(map(_read_limit, messages))
+    if len({limit.name for limit in limits}) != len(limits):
+        raise InvalidItemError("two limits of one name")
+    zones = {message.calendar_day.time_zone for message in messages}
+    if len(zones) != 1:
+        raise InvalidItemError("limits with different time zones in one charge")
+    return _zone_name(zones.pop()), limits
 
 
 def _read_limit(message: pb.Limit) -> Limit:

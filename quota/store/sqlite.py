@@ -28,16 +28,16 @@ CACHED_NAME_BYTES = 512  # name and login together; longer ones are looked up ea
 _HASH_BYTES = 16
 _OWN_ROW = b""
 
-_MIGRATIONS = ("schema_1.sql", "schema_2.sql")
+_MIGRATIONS = ("schema_1.sql", "schema_2.sql", "schema_3.sql")
 
 _ACCOUNT = "SELECT id, login FROM account WHERE name = ?"
 _NEW_ACCOUNT = "INSERT INTO account (name, login) VALUES (?, ?)"
 _LOGIN = "UPDATE account SET login = ? WHERE id = ?"
-_MESSAGE = "SELECT day, recipients, expires FROM ledger WHERE message = ? AND recipient = x''"
+_MESSAGE = "SELECT day, recipients, expires, first FROM ledger WHERE message = ? AND recipient = x''"
 _RECIPIENT = "SELECT 1 FROM ledger WHERE message = ? AND recipient = ?"
 _COUNTER = "SELECT used, refused FROM counter WHERE day = ? AND account = ? AND name = ? AND unit = ?"
 _PUT_MESSAGE = (
-    "INSERT INTO ledger (message, recipient, day, recipients, expires) VALUES (?, x'', ?, ?, ?)"
+    "INSERT INTO ledger (message, recipient, day, recipients, expires, first) VALUES (?, x'', ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET recipients = excluded.recipients, expires = excluded.expires"
 )
 _PUT_RECIPIENT = "INSERT INTO ledger (message, recipient) VALUES (?, ?)"
@@ -64,6 +64,7 @@ class _Message(NamedTuple):
     day: int
     recipients: int
     expires: int
+    first: bytes | None  # the first recipient's hash; empty or None if the first charge was at no recipient
 
 
 CounterKey = tuple[int, int, str, Unit]
@@ -228,7 +229,7 @@ class _Batch:
             charged=message.recipients if message else 0,
             recipient_known=message is not None
             and recipient != _OWN_ROW
-            and self._has_recipient(key, recipient),
+            and (recipient == message.first or self._has_recipient(key, recipient)),
             counters=counters,
             resets_unix_ms=end_of_day(day, charge.time_zone),
         )
@@ -237,9 +238,14 @@ class _Batch:
                 self._counters[counter_key] = after
                 self._changed_counters.add(counter_key)
         if key and assessment.outcome is Outcome.CHARGED:
-            self._put_message(key, _Message(day, assessment.recipients, self._expires))
-            if recipient != _OWN_ROW:
-                self._new_recipients[key, recipient] = None
+            if message is None:
+                self._put_message(key, _Message(day, assessment.recipients, self._expires, recipient))
+            else:
+                self._put_message(
+                    key, message._replace(recipients=assessment.recipients, expires=self._expires)
+                )
+                if recipient != _OWN_ROW:
+                    self._new_recipients[key, recipient] = None
         elif message is not None and message.expires < self._expires:
             self._put_message(key, message._replace(expires=self._expires))
         if assessment.units:

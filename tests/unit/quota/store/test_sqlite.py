@@ -60,7 +60,7 @@ def units(store: SqliteStore, *charges: Charge) -> list[int]:
     return [result.units for result in results if result is not None]
 
 
-@pytest.mark.parametrize("version", [3, 99])
+@pytest.mark.parametrize("version", [4, 99])
 def test_a_store_of_a_newer_version_is_refused(path: Path, version: int) -> None:
     """With both schema numbers, and left as it is."""
     SqliteStore(path).close()
@@ -69,7 +69,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path, version: int) -> None
         SqliteStore(path)
 
     assert f"schema {version}" in str(caught.value)
-    assert "this version knows 2" in str(caught.value)
+    assert "this version knows 3" in str(caught.value)
     assert not isinstance(caught.value, StoreBusyError)
     assert query(path, "PRAGMA user_version") == [(version,)]
 
@@ -82,7 +82,7 @@ def test_a_new_store_has_the_known_version(path: Path) -> None:
     before = content(path)
     SqliteStore(path).close()
 
-    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "PRAGMA user_version") == [(3,)]
     assert content(path) == before
 
 
@@ -101,7 +101,7 @@ def test_a_store_of_schema_1_is_brought_up_to_date(path: Path) -> None:
 
     assert result is not None
     assert result.limits[0].used == 8
-    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "PRAGMA user_version") == [(3,)]
     assert query(path, "SELECT count FROM refusal") == [(2,)]
     assert query(path, "SELECT * FROM origin") == [(TODAY, 1, "DE", b"84.128.0.1", "", 0, 1)]
 
