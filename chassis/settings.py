@@ -175,9 +175,11 @@ def _default_statedir() -> Path:
 
 
 def absolute(path: Path) -> Path:
-    """The path. Raises ValueError if it does not begin with /."""
+    """The path. Raises ValueError if it does not begin with /, or cannot be one."""
     if not path.is_absolute():
         raise ValueError("the path does not begin with /")
+    if "\0" in str(path):  # in a TOML file it can be written; every call of the system would raise
+        raise ValueError("there is a NUL in the path")
     return path
 
 

@@ -5,11 +5,12 @@ Read are MaxMind's and DB-IP's Country and City files (through geoip2) and flat 
 """
 
 import os
-import shutil
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import as_file, files
 from ipaddress import ip_address
 from itertools import islice
@@ -20,11 +21,16 @@ import geoip2.database
 import geoip2.errors
 import maxminddb
 
+from chassis.logs import printable
 from decision.addresses import Address
 from decision.settings import BUILT_IN
 
 SAMPLED_RECORDS = 1000
+MAX_FILE_BYTES = 1 << 30  # the largest that is sold, with cities and providers, has half of it
+FUTURE_SECONDS = 24 * 3600  # a build time beyond is a damaged one, not a clock that differs
+_COPIED_BYTES = 1 << 20
 _BUILT_IN_FILE = "geo-whois-asn-country.mmdb"
+_CODE = re.compile("([A-Za-z]{2})?")
 # Held for decades by whom one would think: every serious file tells the countries of most of them.
 _CANARIES = tuple(
     map(
@@ -52,12 +58,16 @@ class CountryDataError(Exception):
     """The file is missing, broken, or of a type that holds no countries."""
 
 
+class NotExaminedError(CountryDataError):
+    """The file may be good: there is no room for a copy, no process to check it, no right to read it."""
+
+
 class CountryData(NamedTuple):
     """One open file.
 
     `source` is what metrics and log lines call it: the file's name without its ending, or "builtin".
-    `lookup` gives the ISO 3166-1 alpha-2 code, or "" for an address that the file does not know; it may
-    raise ValueError or OSError on a file that is broken inside.
+    `lookup` gives two capital letters, the ISO 3166-1 alpha-2 code, or "" for an address that the file does
+    not know; it may raise ValueError or OSError on a file that is broken inside.
     """
 
     source: str
@@ -72,22 +82,36 @@ def private_copy(path: Path) -> Iterator[int]:
     What has been checked is then what is used; and a file that somebody writes over, or cuts, would end a
     process that has mapped it (SIGBUS, mmap(2)).
     """
-    try:
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise CountryDataError(f"{path}: no room for a copy: {error.strerror}") from error
-    with copy:
+    with ExitStack() as stack:
+        try:
+            # Without a buffer: closing a file whose buffer finds no room would raise once more.
+            copy = stack.enter_context(tempfile.TemporaryFile(buffering=0)).fileno()
+        except OSError as error:
+            raise NotExaminedError(f"{path}: no room for a copy: {error.strerror}") from error
         try:
             # O_NONBLOCK: a FIFO in the place of the file is refused, not waited for.
             source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(source, "rb") as original:  # noqa: PTH123 - a descriptor
-                if not stat.S_ISREG(os.fstat(source).st_mode):
-                    raise CountryDataError(f"{path}: no regular file")
-                shutil.copyfileobj(original, copy, 1024 * 1024)
-            copy.flush()
+            try:
+                _copy_all(path, source, copy)
+            finally:
+                os.close(source)
         except OSError as error:
-            raise CountryDataError(f"{path}: {error.strerror or error}") from error
-        yield copy.fileno()
+            raise NotExaminedError(f"{path}: {error.strerror or error}") from error
+        yield copy
+
+
+def _copy_all(path: Path, source: int, copy: int) -> None:
+    found = os.fstat(source)
+    if not stat.S_ISREG(found.st_mode):
+        raise CountryDataError(f"{path}: no regular file")
+    copied = 0
+    # The size first: a hole of a terabyte costs nothing to make.
+    while (size := max(found.st_size, copied)) <= MAX_FILE_BYTES and (
+        sent := os.sendfile(copy, source, copied, _COPIED_BYTES)
+    ):
+        copied += sent
+    if size > MAX_FILE_BYTES:
+        raise CountryDataError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
 
 
 def descriptor_path(descriptor: int) -> Path:
@@ -115,6 +139,8 @@ def open_in_place(path: Path, *, name: Path, source: str = "") -> CountryData:
             metadata = reader.metadata()
             # A type's name promises little, and a file without countries would let everybody pass.
             records = [record for _, record in islice(reader, SAMPLED_RECORDS)]
+        if not (isinstance(metadata.build_epoch, int) and isinstance(metadata.database_type, str)):
+            raise ValueError("its metadata are of other types")
         if _tells(_flat_code, records):
             lookup = _plain_lookup(path, _flat_code)
         elif _tells(_nested_code, records):
@@ -125,7 +151,8 @@ def open_in_place(path: Path, *, name: Path, source: str = "") -> CountryData:
         # maxminddb names the path, which is that of a copy.
         reason = str(error).replace(str(path), name.name)
         raise CountryDataError(f"{name}: {reason}") from error
-    return CountryData(source or name.stem, metadata.build_epoch, lookup)
+    # A name may hold any byte, and one that is no UTF-8 would spoil the page of all metrics.
+    return CountryData(source or printable(name.stem), metadata.build_epoch, lookup)
 
 
 def open_built_in() -> CountryData:
@@ -134,11 +161,18 @@ def open_built_in() -> CountryData:
         return open_in_place(path, name=path, source=BUILT_IN)
 
 
+def is_newer(new: CountryData, old: CountryData) -> bool:
+    """Whether it was built later, as far as the times can be believed."""
+    return _believable_build(new) > _believable_build(old)
+
+
 def check_successor(new: CountryData, old: CountryData) -> None:
     """Raises CountryDataError if the new file is older, or tells other countries than one can believe."""
-    if new.build_unix_seconds < old.build_unix_seconds:
+    if is_newer(old, new):
         raise CountryDataError(
             f"{new.source}: built {new.build_unix_seconds}, before the one in use ({old.build_unix_seconds})"
+            if _believable_build(new)
+            else f"{new.source}: built {new.build_unix_seconds}, in the future"
         )
     told = {address: country for address in _CANARIES if (country := _answer(old, address))}
     same = sum(_answer(new, address) == country for address, country in told.items())
@@ -146,6 +180,11 @@ def check_successor(new: CountryData, old: CountryData) -> None:
         raise CountryDataError(
             f"{new.source}: of {len(told)} well-known addresses it tells {same} as the one in use does"
         )
+
+
+def _believable_build(data: CountryData) -> int:
+    """The build time; 0 for one in the future, which would make every honest successor an older one."""
+    return data.build_unix_seconds if data.build_unix_seconds <= time.time() + FUTURE_SECONDS else 0
 
 
 def _answer(data: CountryData, address: Address) -> str:
@@ -166,7 +205,7 @@ def _geoip2_lookup(path: Path, database_type: str) -> Callable[[Address], str]:
 
     def lookup(address: Address) -> str:
         try:
-            return ask(address).country.iso_code or ""
+            return _code(ask(address).country.iso_code or "")
         except geoip2.errors.AddressNotFoundError:
             return ""
         except (TypeError, AttributeError) as error:  # how geoip2 meets a record of another shape
@@ -187,12 +226,12 @@ def _plain_lookup(path: Path, code_of: Callable[[object], str]) -> Callable[[Add
 
 def _flat_code(record: object) -> str:
     """The code of `{"country_code": "DE"}`, "" if it has none. Raises ValueError for another shape."""
-    return _text(_mapping(record).get("country_code", ""))
+    return _code(_mapping(record).get("country_code", ""))
 
 
 def _nested_code(record: object) -> str:
     """That of `{"country": {"iso_code": "DE"}}`, "" if it has none. Raises ValueError for another shape."""
-    return _text(_mapping(_mapping(record).get("country", {})).get("iso_code", ""))
+    return _code(_mapping(_mapping(record).get("country", {})).get("iso_code", ""))
 
 
 def _tells(code_of: Callable[[object], str], records: Iterable[object]) -> bool:
@@ -210,7 +249,8 @@ def _mapping(value: object) -> dict[str, object]:
     return value
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
+def _code(value: object) -> str:
+    """Anything else would stand in replies and log lines, and be in no list of allowed countries."""
+    if not isinstance(value, str) or not _CODE.fullmatch(value):
         raise ValueError(f"no country code: {str(value)[:80]}")
-    return value
+    return value.upper()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
@@ -86,7 +86,8 @@ class Origins:
     def __init__(self, databases: Sequence[CountryData], lookups: Counter) -> None:
         self.databases = tuple(databases)
         self._counts = {kind: lookups.labels(kind.result) for kind in Kind}
-        self._cached = lru_cache(CACHED_ADDRESSES)(self._find)
+        # Without self, no cycle: with the last Origins that names it a replaced database is closed at once.
+        self._cached = lru_cache(CACHED_ADDRESSES)(partial(_find, self.databases))
 
     def of(self, client_address: bytes) -> Origin:
         """The origin of an address as Postfix sends it."""
@@ -100,26 +101,27 @@ class Origins:
             return Origin(Kind.UNPARSABLE)
         return self._cached(client_address)
 
-    def _find(self, client_address: bytes) -> Origin:
-        address = parse_address(client_address)
-        if address is None:
-            return Origin(Kind.UNPARSABLE)
-        local = _non_global_kind(address)
-        if local is not None:
-            return Origin(local)
-        if not self.databases:
-            return Origin(Kind.NO_DATA)
-        answers = []
-        broken = False
-        for database in self.databases:
-            try:
-                answers.append(Answer(database.source, database.lookup(address)))
-            except (ValueError, OSError, InvalidDatabaseError):
-                broken = True
-                answers.append(Answer(database.source, ""))
-        if any(answer.country for answer in answers):
-            return Origin(Kind.COUNTRY, tuple(answers))
-        return Origin(Kind.ERROR if broken else Kind.UNKNOWN, tuple(answers))
+
+def _find(databases: Sequence[CountryData], client_address: bytes) -> Origin:
+    address = parse_address(client_address)
+    if address is None:
+        return Origin(Kind.UNPARSABLE)
+    local = _non_global_kind(address)
+    if local is not None:
+        return Origin(local)
+    if not databases:
+        return Origin(Kind.NO_DATA)
+    answers = []
+    broken = False
+    for database in databases:
+        try:
+            answers.append(Answer(database.source, database.lookup(address)))
+        except (ValueError, OSError, InvalidDatabaseError):
+            broken = True
+            answers.append(Answer(database.source, ""))
+    if any(answer.country for answer in answers):
+        return Origin(Kind.COUNTRY, tuple(answers))
+    return Origin(Kind.ERROR if broken else Kind.UNKNOWN, tuple(answers))
 
 
 def _non_global_kind(address: Address) -> Kind | None:

@@ -64,6 +64,8 @@ def _parse_databases(value: object) -> object:
             absolute(Path(item))
         if names.count(name) > 1:
             raise ValueError(f"two databases are named {name}")
+        if item != BUILT_IN and name == BUILT_IN:
+            raise ValueError(f"{item} would be named as the built-in data are")
     return tuple(map(str, items))
 
 

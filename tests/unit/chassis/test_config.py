@@ -53,6 +53,8 @@ def test_a_list_may_be_written_as_a_list_or_as_text(value: str) -> None:
         ),
         ("allowedcountries = []", "f.toml:1: allowedcountries = [] is not allowed (the list is empty"),
         ("allowedcountries = [[1]]", "f.toml:1: allowedcountries = [[1]] is not allowed ("),
+        (r'databases = ["/a\u0000.mmdb"]', "f.toml:1: databases = ['/a\\x00.mmdb'] is not allowed ("),
+        (r'geoip_directory = "/a\u0000"', "f.toml:1: geoip_directory = '/a\\x00' is not allowed ("),
         ("threshold = ", "f.toml is no TOML: Invalid value (at end of document)"),
         (
             "threshold = 1\nthreshold = 2",

@@ -163,6 +163,7 @@ def test_other_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/srv/a/Country.mmdb,/srv/b/Country.mmdb", "two databases are named Country"),
         ("builtin,builtin", "two databases are named builtin"),
         ("/srv/builtin.mmdb,builtin", "two databases are named builtin"),
+        ("/srv/builtin.mmdb", "would be named as the built-in data are"),
     ],
 )
 def test_databases_have_names_that_tell_them_apart(
