@@ -31,7 +31,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         decider.policy = policy_in_force()
 
     countries = CountryFiles(log=log, metrics=metrics, changed=countries_changed)
-    countries.use(settings.databases, settings.geoip_directory)
+    await countries.open(settings.databases, settings.geoip_directory)
     channel = open_channel(settings.quota_target)
     stack.push_async_callback(channel.close)
     quota = QuotaClient(channel, log=log, metrics=metrics)

@@ -1,24 +1,29 @@
 """The databases in force: opened as the settings name them, and replaced while the service runs.
 
-A file that was changed is copied, read as a whole by another process, compared with the one in use and
-then swapped; one that fails is refused, and the old one stays. Each form of a file is examined once.
+A file is copied, opened and read as a whole by another process, compared with the one in use and then
+swapped; one that fails is refused, and the old one stays. Each form of a file is examined once. At the start,
+which cannot wait for that, the other process only opens the file; it is read as a whole right after.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from chassis.logs import Logger
 from chassis.metrics import Metrics
-from decision.country_check import check_whole
+from decision.country_check import check_opening, check_whole
 from decision.country_data import (
     CountryData,
     CountryDataError,
+    NotExaminedError,
     check_successor,
     descriptor_path,
+    is_newer,
     open_built_in,
-    open_country_data,
     open_in_place,
     private_copy,
 )
@@ -26,8 +31,17 @@ from decision.origins import RESULTS, Origins
 from decision.settings import BUILT_IN, COUNTRY_FILES
 
 INTERVAL_SECONDS = 2.0
+AGAIN_SECONDS = 60.0  # until a file is tried again that could not be examined
 
 Signature = tuple[int, ...]
+
+
+class _Seen(NamedTuple):
+    """A form of a file that was examined, or that could not be: then `again` says when to try once more."""
+
+    form: Signature
+    said: str = ""
+    again: float = math.inf  # of time.monotonic()
 
 
 class Slot:
@@ -41,66 +55,84 @@ class Slot:
         self.path = path
         self.newest = newest
         self.in_use: CountryData | None = None
-        self._in_use_path: Path | None = None
-        self._seen: dict[Path, Signature] = {}
+        self.looked = False  # whether `renew` has ended once
+        self._file: tuple[Path, Signature] | None = None  # that in_use is a copy of
+        self._unread = False  # whether it was only opened
+        self._seen: dict[Path, _Seen] = {}
         self._missing = False
 
-    def open(self) -> list[CountryDataError]:
-        """Take the newest file that can be opened; returns why the others cannot."""
-        errors = []
-        for path, signature in self._files():
-            self._seen[path] = signature
-            try:
-                data = open_country_data(path)
-            except CountryDataError as error:
-                errors.append(error)
+    async def renew(self, *, whole: bool = True) -> tuple[bool, list[str]]:
+        """Take a changed file.
+
+        Args:
+            whole: False for a start: the files are opened, and the next call reads what is in use to its end.
+
+        Returns:
+            Whether `in_use` is another one, and why other files were not taken.
+        """
+        before = self.in_use
+        # Texts: an error holds the frames that it came through, and with them the database that was refused.
+        errors: list[str] = []
+        files = await asyncio.to_thread(self._files)
+        self._seen = {path: seen for path, seen in self._seen.items() if path in files}
+        for path, form in files.items():
+            seen = self._seen.get(path)
+            if seen is not None and seen.form == form and time.monotonic() < seen.again:
                 continue
-            if self.in_use is None or data.build_unix_seconds > self.in_use.build_unix_seconds:
-                self._take(path, data)
-        if not self.newest and self.in_use is None and not errors:
-            self._missing = True
-            errors.append(CountryDataError(f"{self.path}: {_why_missing(self.path)}"))
-        return errors
-
-    async def renew(self) -> tuple[bool, list[CountryDataError]]:
-        """Whether a changed file was taken, and why others were not."""
-        taken = False
-        errors = []
-        files = await asyncio.to_thread(lambda: list(self._files()))
-        for path, signature in files:
-            if self._seen.get(path) == signature:
-                continue
-            self._seen[path] = signature
+            now = _Seen(form)
             try:
-                data = await examine(path)
-                if self.in_use is None:
-                    pass
-                elif path == self._in_use_path:
-                    check_successor(data, self.in_use)
-                elif data.build_unix_seconds <= self.in_use.build_unix_seconds:
-                    continue
+                await self._look(path, form, whole=whole)
+            except NotExaminedError as error:
+                now = _Seen(form, str(error), time.monotonic() + AGAIN_SECONDS)
+                if seen is None or seen[:2] != now[:2]:
+                    errors.append(str(error))
             except CountryDataError as error:
-                errors.append(error)
-            else:
-                self._take(path, data)
-                taken = True
-        in_use_is_gone = self._in_use_path is not None and all(path != self._in_use_path for path, _ in files)
-        if in_use_is_gone and not self._missing:
-            errors.append(CountryDataError(f"{self._in_use_path} is gone"))
-        self._missing = in_use_is_gone or (self._missing and not files)
-        return taken, errors
+                errors.append(str(error))
+                if self._unread and (path, form) == self._file:
+                    # What was only opened turns out to be damaged; an older one, seen before, may be whole.
+                    self.in_use = self._file = None
+                    self._seen = {}
+            if not (self._unread and (path, form) == self._file):
+                self._seen[path] = now
+        errors += await self._tell_missing(files)
+        self.looked = True
+        return self.in_use is not before, errors
 
-    def _take(self, path: Path, data: CountryData) -> None:
-        self.in_use, self._in_use_path = data, path
+    async def _look(self, path: Path, form: Signature, *, whole: bool) -> None:
+        data = await examine(path, whole=whole)
+        if (path, form) == self._file:
+            self._unread = self._unread and not whole
+            return
+        if self.in_use is not None and self._file is not None:
+            if path != self._file[0] and not is_newer(data, self.in_use):
+                return
+            check_successor(data, self.in_use)
+        self.in_use, self._file, self._unread = data, (path, form), not whole
 
-    def _files(self) -> Iterable[tuple[Path, Signature]]:
-        for path in sorted(self.path.glob(COUNTRY_FILES)) if self.newest else [self.path]:
+    async def _tell_missing(self, files: Iterable[Path]) -> list[str]:
+        """Say once that the file in use, or a named one, is not there."""
+        path = self._file[0] if self._file is not None else None if self.newest else self.path
+        was_missing, self._missing = self._missing, path is not None and path not in files
+        if path is None or was_missing or not self._missing:
+            return []
+        if self._file is not None:
+            return [f"{path} is gone"]
+        return [f"{path}: {await asyncio.to_thread(_why_missing, path)}"]
+
+    def _files(self) -> dict[Path, Signature]:
+        paths = [self.path]
+        if self.newest:
             try:
+                paths = sorted(self.path.glob(COUNTRY_FILES))
+            except OSError:  # the directory vanished while it was read, or its server is away
+                paths = []
+        files: dict[Path, Signature] = {}
+        for path in paths:
+            with suppress(OSError):
                 found = path.stat()
-            except OSError:
-                continue
-            # The time of change, not of writing: access rights that were mended are a new form too.
-            yield path, (found.st_ino, found.st_ctime_ns, found.st_size)
+                # The time of change, not of writing: access rights that were mended are a new form too.
+                files[path] = (found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size)
+        return files
 
 
 def _why_missing(path: Path) -> str:
@@ -134,51 +166,78 @@ class CountryFiles:
             "geoip_lookups_total", "Looked-up client addresses by result.", result=RESULTS
         )
         self._slots: list[Slot | None] = []  # None: the built-in database
+        self._waiting = False  # whether the settings name what is not examined yet
+        self._named = asyncio.Event()
         self._shown: dict[str, CountryData] = {}
         self.origins = Origins((), self._lookups)
 
-    def use(self, names: Sequence[str], directory: Path) -> None:
-        """Open what the settings name; what is open already stays open.
+    async def open(self, names: Sequence[str], directory: Path) -> None:
+        """Open what the settings name, for the first time.
 
         Args:
             names: files, or "builtin"; none: the newest in the directory, or else the built-in database.
         """
-        before = {(slot.path, slot.newest): slot for slot in self._slots if slot is not None}
-        wanted: list[Slot | None] = [None if name == BUILT_IN else Slot(Path(name)) for name in names]
-        self._slots = [
-            slot and before.get((slot.path, slot.newest), slot)
-            for slot in wanted or [Slot(directory, newest=True)]
-        ]
-        for slot in self._slots:
-            if slot is not None and slot.in_use is None:
-                self._tell(slot.open())
+        self._slots = self._slots_of(names, directory)
+        for _, errors in await asyncio.gather(*(slot.renew(whole=False) for slot in self._named_slots())):
+            self._tell(errors)
         self._put_in_force()
+
+    def use(self, names: Sequence[str], directory: Path) -> None:
+        """`open` for changed settings: what is open stays open.
+
+        What is new is in force when `watch` has examined it; until then it is what was before.
+        """
+        self._slots = self._slots_of(names, directory)
+        self._waiting = not all(slot.looked for slot in self._named_slots())
+        if self._waiting:
+            self._named.set()
+        else:
+            self._put_in_force()
 
     async def watch(self) -> None:
         """Take replaced files over until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
-            slots = self._slots
-            for slot in filter(None, list(slots)):
-                taken, errors = await slot.renew()
-                self._tell(errors)
-                # The settings may have changed meanwhile.
-                if taken and slots is self._slots:
-                    self._put_in_force()
-                    self._changed()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_SECONDS):
+                    await self._named.wait()
+            self._named.clear()
+            await self.renew()
 
-    def _tell(self, errors: Iterable[CountryDataError]) -> None:
+    async def renew(self) -> None:
+        """Look at all files once."""
+        for slot in self._named_slots():
+            taken, errors = await slot.renew()
+            slots = self._named_slots()
+            if slot not in slots:  # the settings have changed meanwhile
+                break
+            self._tell(errors)
+            if (taken or self._waiting) and all(slot.looked for slot in slots):
+                self._put_in_force()
+                self._changed()
+
+    def _slots_of(self, names: Sequence[str], directory: Path) -> list[Slot | None]:
+        """Those of the settings; a slot that there is stays."""
+        before = {(slot.path, slot.newest): slot for slot in self._named_slots()}
+        wanted: list[Slot | None] = [None if name == BUILT_IN else Slot(Path(name)) for name in names]
+        return [
+            slot and before.get((slot.path, slot.newest), slot)
+            for slot in wanted or [Slot(directory, newest=True)]
+        ]
+
+    def _named_slots(self) -> list[Slot]:
+        return [slot for slot in self._slots if slot is not None]
+
+    def _tell(self, errors: Iterable[str]) -> None:
         for error in errors:
             self._refused.inc()
             self._log.error("country_data_refused", reason=error)
 
     def _put_in_force(self) -> None:
+        self._waiting = False
         built_in = any(slot is None for slot in self._slots)
         databases = [self._built_in() if slot is None else slot.in_use for slot in self._slots]
         usable = [data for data in databases if data is not None]
-        self._missing.set(
-            sum(slot is not None and not slot.newest and slot.in_use is None for slot in self._slots)
-        )
+        self._missing.set(sum(slot.in_use is None and not slot.newest for slot in self._named_slots()))
         if not usable and not built_in:
             usable = [data for data in [self._built_in()] if data is not None]
         self._usable.set(bool(usable))
@@ -206,9 +265,11 @@ class CountryFiles:
             return None
 
 
-async def examine(path: Path) -> CountryData:
-    """Open a file that has been read as a whole. Raises CountryDataError."""
-    with private_copy(path) as descriptor:
+async def examine(path: Path, *, whole: bool = True) -> CountryData:
+    """Open a file that another process has opened before, and read as a whole. Raises CountryDataError."""
+    with ExitStack() as stack:
+        # In threads: the event loop has questions to answer.
+        descriptor = await asyncio.to_thread(stack.enter_context, private_copy(path))
         copy = descriptor_path(descriptor)
-        await check_whole(copy, name=path, keep_open=[descriptor])
-        return open_in_place(copy, name=path)
+        await (check_whole if whole else check_opening)(copy, name=path, keep_open=[descriptor])
+        return await asyncio.to_thread(open_in_place, copy, name=path)

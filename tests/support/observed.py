@@ -60,3 +60,12 @@ def private_mappings() -> int:
         line.endswith(" (deleted)") and " r--" in line
         for line in Path("/proc/self/maps").read_text().splitlines()
     )
+
+
+def children() -> list[int]:
+    """The processes that this one has started and not waited for, zombies too."""
+    return [
+        int(word)
+        for task in Path("/proc/self/task").iterdir()
+        for word in (task / "children").read_text().split()
+    ]
