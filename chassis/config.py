@@ -25,6 +25,7 @@ from chassis.settings import (
     allowed_text,
     doubts,
     exit_with,
+    is_concealed,
     nearest_name,
     registered,
 )
@@ -199,7 +200,8 @@ def _unknown_variables(classes: Iterable[type[ServiceSettings]]) -> Iterator[str
     known = {PREFIX + field.upper() for cls in classes for field in cls.model_fields} | {CONFIG}
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
-            yield f"{name}={os.environ[name]!r} is not a setting; {_hint(name, known)}"
+            # Without its value, which may be a secret: MTPOLICYD_MAXMIND_LICENSE_KEY is no setting either.
+            yield f"{name} is not a setting; {_hint(name, known)}"
 
 
 def _unknown_keys(
@@ -241,10 +243,13 @@ def _problem(
 ) -> str:
     field = str(problem["loc"][0])
     variable = PREFIX + field.upper()
+    hidden = is_concealed(cls, field)
     if file and variable not in os.environ:
-        line = f"{file.line_of(field)}: {field} = {_shown(own.get(field))} is not allowed"
+        value = "..." if hidden else _shown(own.get(field))
+        line = f"{file.line_of(field)}: {field} = {value} is not allowed"
     else:
-        line = f"{variable}={os.environ.get(variable, '')!r} is not allowed"
+        value = "..." if hidden else repr(os.environ.get(variable, ""))
+        line = f"{variable}={value} is not allowed"
     reason = f" ({problem['ctx']['error']})" if problem["type"] == "value_error" else ""
     return f"{line}{reason}; allowed: {allowed_text(cls, field)}"
 

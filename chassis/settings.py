@@ -116,6 +116,14 @@ class NeedsRestart:
     """Marks a setting whose change is not taken over by a running service."""
 
 
+@dataclass(frozen=True, slots=True)
+class Concealed:
+    """Marks the path of a file that holds a secret: no error line repeats its value.
+
+    Somebody may have written the secret itself there.
+    """
+
+
 def split_list(value: object) -> object:
     """A list of a file, or comma-separated text; blanks around items and empty items are forgiven."""
     if isinstance(value, str):
@@ -183,6 +191,20 @@ def absolute(path: Path) -> Path:
     return path
 
 
+def _parse_secret_file(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return absolute(Path(value)) if value else None
+
+
+SecretFile = Annotated[
+    Path | None,
+    BeforeValidator(_parse_secret_file),
+    Allowed("an absolute path, or empty"),
+    Concealed(),
+]
+
+
 class ServiceSettings(BaseSettings):
     """The settings that every service has; an instance never changes."""
 
@@ -231,6 +253,11 @@ class ServiceSettings(BaseSettings):
 def needs_restart(cls: type[ServiceSettings], field: str) -> bool:
     """Whether a running service cannot take a change over."""
     return any(isinstance(item, NeedsRestart) for item in cls.model_fields[field].metadata)
+
+
+def is_concealed(cls: type[ServiceSettings], field: str) -> bool:
+    """Whether no error line may repeat the value."""
+    return any(isinstance(item, Concealed) for item in cls.model_fields[field].metadata)
 
 
 class Declaration(NamedTuple):

@@ -1,6 +1,7 @@
 """Settings from the environment: what is read, and what an admin hears when one is wrong."""
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ from chassis.settings import (
     Endpoint,
     Networks,
     Port,
+    SecretFile,
     ServiceSettings,
     SettingsError,
     ShownDefault,
@@ -40,6 +42,7 @@ class Settings(ServiceSettings):
         Path("/somewhere"), description="a path"
     )
     sample_names: Annotated[frozenset[str], Allowed("names")] = Field(frozenset({"a"}), description="names")
+    sample_key_file: SecretFile = Field(None, description="a file that holds a key")
     sample_nothing: Annotated[str | None, Allowed("anything, or empty")] = Field(None, description="nothing")
 
     @property
@@ -187,21 +190,37 @@ def test_a_wrong_value_is_one_line(monkeypatch: Patch, name: str, value: str, li
 )
 def test_an_unknown_name_is_one_line(monkeypatch: Patch, name: str, hint: str) -> None:
     """With the name that was probably meant, of whatever service, if one is near."""
-    assert wrong(monkeypatch, **{name: "5"}) == (f"MTPOLICYD_{name}='5' is not a setting; {hint}",)
+    assert wrong(monkeypatch, **{name: "5"}) == (f"MTPOLICYD_{name} is not a setting; {hint}",)
+
+
+def test_a_secret_that_stands_in_the_place_of_its_file_is_not_repeated(monkeypatch: Patch) -> None:
+    """Nor one under a name that is no setting: the lines go into logs."""
+    reason = "the path does not begin with /"
+    assert wrong(monkeypatch, SAMPLE_KEY_FILE="s3cr3t", SAMPLE_KEY="s3cr3t") == (
+        "MTPOLICYD_SAMPLE_KEY is not a setting; did you mean MTPOLICYD_SAMPLE_KEY_FILE?",
+        f"MTPOLICYD_SAMPLE_KEY_FILE=... is not allowed ({reason}); allowed: an absolute path, or empty",
+    )
+
+
+def test_a_secret_s_file_may_be_named_or_not(monkeypatch: Patch) -> None:
+    """An empty value is none."""
+    for value, path in (("", None), ("/etc/key", Path("/etc/key"))):
+        monkeypatch.setenv("MTPOLICYD_SAMPLE_KEY_FILE", value)
+        assert load(Settings).settings.sample_key_file == path
 
 
 def test_the_prefix_in_small_letters_is_an_unknown_name(monkeypatch: Patch) -> None:
     """Nobody shall believe in a setting that is half read."""
     monkeypatch.setenv("mtpolicyd_debug", "3")
 
-    assert wrong(monkeypatch) == ("mtpolicyd_debug='3' is not a setting; did you mean MTPOLICYD_DEBUG?",)
+    assert wrong(monkeypatch) == ("mtpolicyd_debug is not a setting; did you mean MTPOLICYD_DEBUG?",)
 
 
 def test_everything_that_is_wrong_is_said_at_once(monkeypatch: Patch) -> None:
     """One line each; the admin starts the service once to see them all."""
     lines = wrong(monkeypatch, DEBUG="9", SAMPLE_PORT="0", UNHEARDOF="1", SAMPLE_MODE="off")
 
-    assert [line.split("=")[0] for line in lines] == [
+    assert [re.split("=| is ", line)[0] for line in lines] == [
         "MTPOLICYD_UNHEARDOF",
         "MTPOLICYD_DEBUG",
         "MTPOLICYD_SAMPLE_PORT",
@@ -351,6 +370,7 @@ def test_every_setting_is_declared_once() -> None:
         "SAMPLE_MODE": "on",
         "SAMPLE_PATH": "~/sample",
         "SAMPLE_NAMES": "a",
+        "SAMPLE_KEY_FILE": "",
         "SAMPLE_NOTHING": "",
     }
 
