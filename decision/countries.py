@@ -34,7 +34,7 @@ GROUPS = {"EU": EU, "EEA": EEA, "EWR": EEA, "DACH": frozenset({"DE", "AT", "CH"}
 # Codes that people write for a country that ISO 3166-1 lists under another one.
 MISTAKEN = {"UK": "GB", "EN": "GB", "EL": "GR"}
 # Kosovo: user-assigned in ISO 3166-1, but in use by the EU and in every country database.
-EXTRA = frozenset({"XK"})
+EXTRA = {"XK": "Kosovo"}
 
 
 def name_of(code: str) -> str:
@@ -64,3 +64,12 @@ def expand(names: Iterable[str]) -> frozenset[str]:
     if not codes:
         raise ValueError("the list is empty: nobody could send")
     return frozenset(codes)
+
+
+def name_of(code: str) -> str:
+    """The English name of a country; what is no code of ISO 3166-1 is its own name."""
+    country = pycountry.countries.get(alpha_2=code)
+    if country is None:
+        return EXTRA.get(code, code)
+    # "Taiwan" rather than "Taiwan, Province of China".
+    return str(getattr(country, "common_name", country.name))

@@ -67,12 +67,16 @@ class CountryData(NamedTuple):
 
     `source` is what metrics and log lines call it: the file's name without its ending, or "builtin".
     `lookup` gives two capital letters, the ISO 3166-1 alpha-2 code, or "" for an address that the file does
-    not know; it may raise ValueError or OSError on a file that is broken inside.
+    not know; it may raise ValueError or OSError on a file that is broken inside. What follows is for people
+    to read.
     """
 
     source: str
     build_unix_seconds: int
     lookup: Callable[[Address], str]
+    path: Path = Path()  # as the settings or the directory name it, not that of a copy
+    database_type: str = ""  # the metadata's, such as GeoLite2-Country
+    nodes: int = 0  # of the search tree: how finely the file divides the addresses
 
 
 @contextmanager
@@ -152,7 +156,14 @@ def open_in_place(path: Path, *, name: Path, source: str = "") -> CountryData:
         reason = str(error).replace(str(path), name.name)
         raise CountryDataError(f"{name}: {reason}") from error
     # A name may hold any byte, and one that is no UTF-8 would spoil the page of all metrics.
-    return CountryData(source or printable(name.stem), metadata.build_epoch, lookup)
+    return CountryData(
+        source or printable(name.stem),
+        metadata.build_epoch,
+        lookup,
+        path=name,
+        database_type=metadata.database_type,
+        nodes=metadata.node_count,
+    )
 
 
 def open_built_in() -> CountryData:

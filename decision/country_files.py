@@ -143,6 +143,25 @@ def _why_missing(path: Path) -> str:
     return "it came too late"
 
 
+def choose(names: Sequence[str], directory: Path) -> list[Slot | None]:
+    """The places of the databases that the settings name, not opened yet; None is the built-in one.
+
+    Args:
+        names: files, or "builtin"; none: the newest in the directory, or else the built-in database.
+    """
+    if not names:
+        return [Slot(directory, newest=True)]
+    return [None if name == BUILT_IN else Slot(Path(name)) for name in names]
+
+
+def in_force(slots: Sequence[Slot | None], built_in: Callable[[], CountryData | None]) -> list[CountryData]:
+    """What the opened places hold, in their order; the built-in database where they hold nothing."""
+    databases = [built_in() if slot is None else slot.in_use for slot in slots]
+    if None not in slots and not any(databases):
+        databases = [built_in()]
+    return [data for data in databases if data is not None]
+
+
 class CountryFiles:
     """Holds the databases in force. Args: changed: called when a replaced file is in force."""
 
@@ -172,11 +191,7 @@ class CountryFiles:
         self.origins = Origins((), self._lookups)
 
     async def open(self, names: Sequence[str], directory: Path) -> None:
-        """Open what the settings name, for the first time.
-
-        Args:
-            names: files, or "builtin"; none: the newest in the directory, or else the built-in database.
-        """
+        """Open what the settings name, for the first time. Args: as `choose` has them."""
         self._slots = self._slots_of(names, directory)
         for _, errors in await asyncio.gather(*(slot.renew(whole=False) for slot in self._named_slots())):
             self._tell(errors)
@@ -218,11 +233,7 @@ class CountryFiles:
     def _slots_of(self, names: Sequence[str], directory: Path) -> list[Slot | None]:
         """Those of the settings; a slot that there is stays."""
         before = {(slot.path, slot.newest): slot for slot in self._named_slots()}
-        wanted: list[Slot | None] = [None if name == BUILT_IN else Slot(Path(name)) for name in names]
-        return [
-            slot and before.get((slot.path, slot.newest), slot)
-            for slot in wanted or [Slot(directory, newest=True)]
-        ]
+        return [slot and before.get((slot.path, slot.newest), slot) for slot in choose(names, directory)]
 
     def _named_slots(self) -> list[Slot]:
         return [slot for slot in self._slots if slot is not None]
@@ -234,12 +245,8 @@ class CountryFiles:
 
     def _put_in_force(self) -> None:
         self._waiting = False
-        built_in = any(slot is None for slot in self._slots)
-        databases = [self._built_in() if slot is None else slot.in_use for slot in self._slots]
-        usable = [data for data in databases if data is not None]
         self._missing.set(sum(slot.in_use is None and not slot.newest for slot in self._named_slots()))
-        if not usable and not built_in:
-            usable = [data for data in [self._built_in()] if data is not None]
+        usable = in_force(self._slots, self._built_in)
         self._usable.set(bool(usable))
         self._show({data.source: data for data in usable})
         self.origins = Origins(usable, self._lookups)

@@ -3,7 +3,7 @@
 import pycountry
 import pytest
 
-from decision.countries import EEA, EU, GROUPS, expand
+from decision.countries import EEA, EU, GROUPS, expand, name_of
 
 
 def test_case_and_blanks_are_forgiven() -> None:
@@ -58,3 +58,12 @@ def test_what_is_neither_is_refused(names: list[str], reason: str) -> None:
 def test_kosovo_is_a_country() -> None:
     """XK is in use, though ISO leaves it to its users."""
     assert expand(["XK"]) == {"XK"}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [("DE", "Germany"), ("TW", "Taiwan"), ("BO", "Bolivia"), ("XK", "Kosovo"), ("EU", "EU"), ("T1", "T1")],
+)
+def test_a_country_has_a_name(code: str, name: str) -> None:
+    """The common one; some files have codes that are no country's."""
+    assert name_of(code) == name
