@@ -159,5 +159,9 @@ async def _run(settings: Mapping[str, ServiceSettings]) -> int:
 def main() -> None:
     """The console script."""
     for point in sorted(entry_points(group="mtpolicyd.commands"), key=lambda point: point.name):
-        app.command(point.name)(point.load())
+        command = point.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=point.name)
+        else:
+            app.command(point.name)(command)
     app()

@@ -14,6 +14,7 @@ from chassis.settings import (
     Endpoint,
     Explained,
     Networks,
+    SecretFile,
     ServiceSettings,
     absolute,
     split_list,
@@ -145,6 +146,17 @@ class Settings(ServiceSettings):
     geoip_directory: Annotated[Path, AfterValidator(absolute), Allowed("an absolute path")] = Field(
         Path("/var/lib/GeoIP"),
         description="where geoipupdate and `mtpolicyctl geo update` put country data",
+    )
+    geo_update_provider: Annotated[Literal["", "maxmind", "dbip"], Allowed("maxmind, dbip or empty")] = Field(
+        "",
+        description="what `mtpolicyctl geo update` fetches: maxmind (GeoLite2 Country) or dbip "
+        "(DB-IP Country Lite); empty: maxmind if both files of its account are named, else dbip",
+    )
+    maxmind_account_id_file: SecretFile = Field(
+        None, description="a file that holds the account id of MaxMind, for `mtpolicyctl geo update`"
+    )
+    maxmind_license_key_file: SecretFile = Field(
+        None, description="a file that holds the licence key of that account"
     )
     decision_listen: Endpoint = Field(
         Address("127.0.0.1", 12346), description="where decision listens for the frontend"

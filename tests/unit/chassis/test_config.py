@@ -46,6 +46,14 @@ def test_a_list_may_be_written_as_a_list_or_as_text(value: str) -> None:
         ("threshold = 0", "f.toml:1: threshold = 0 is not allowed; allowed: a whole number, 1 to 1000000000"),
         ("\nthreshold = true", "f.toml:2: threshold = True is not allowed; allowed: a whole number, "),
         ("treshold = 5", "f.toml:1: treshold is not a setting; did you mean threshold?"),
+        (
+            'maxmind_license_key_file = "s3cr3t"',
+            "f.toml:1: maxmind_license_key_file = ... is not allowed (the path does not begin with /)",
+        ),
+        (
+            "maxmind_account_id_file = 123456",
+            "f.toml:1: maxmind_account_id_file = ... is not allowed; allowed: an absolute path, or empty",
+        ),
         ("[quota]\nthreshold = 5", "f.toml: quota is not a setting; did you mean "),
         (
             'allowedcountries = ["UK"]',

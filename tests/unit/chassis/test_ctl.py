@@ -1,5 +1,6 @@
 """`mtpolicyctl`."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ def launcher(monkeypatch: Patch) -> None:
 def commands(monkeypatch: Patch) -> None:
     """What `main` adds to the commands is gone after the test."""
     monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    monkeypatch.setattr(app, "registered_groups", list(app.registered_groups))
 
 
 def run_main(monkeypatch: Patch, *arguments: str) -> object:
@@ -74,7 +76,7 @@ def test_run_names_every_wrong_setting_before_it_starts_anything(monkeypatch: Pa
 
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert sorted(line.split("=")[0] for line in result.stderr.splitlines()) == [
+    assert sorted(re.split("=| is ", line)[0] for line in result.stderr.splitlines()) == [
         "univention-mtpolicyd: MTPOLICYD_DEBUG",
         "univention-mtpolicyd: MTPOLICYD_PORT",
         "univention-mtpolicyd: MTPOLICYD_THRESHOLD",
@@ -173,8 +175,17 @@ def test_the_services_commands_are_there(monkeypatch: Patch, capsys: CapSys) -> 
     assert run_main(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
 
-    for name in ("run", "settings", "test"):
+    for name in ("run", "settings", "test", "geo"):
         assert f" {name} " in text
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_service_may_add_several_commands_under_one_name(monkeypatch: Patch, capsys: CapSys) -> None:
+    """As a typer app: geo, geo update."""
+    assert run_main(monkeypatch, "geo", "10.0.0.1") == 0
+    assert "a private address has no country" in capsys.readouterr().out
+    assert run_main(monkeypatch, "geo", "update", "--help") == 0
+    assert "--provider" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("commands")

@@ -34,6 +34,8 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
     assert settings.exempt_networks == settings.allowed_networks == ()
     assert settings.databases == ()
     assert settings.geoip_directory == Path("/var/lib/GeoIP")
+    assert settings.geo_update_provider == ""
+    assert settings.maxmind_account_id_file is settings.maxmind_license_key_file is None
     assert settings.decision_listen == Address("127.0.0.1", 12346)
     assert settings.quota_target == Address("127.0.0.1", 12347)
     assert settings.metrics_endpoint == settings.decision_metrics == Address("127.0.0.1", 9102)
@@ -73,6 +75,7 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
         ("COUNTRY_MODE", "on", "enforce, observe or off"),
         ("QUOTA_MODE", "", "enforce, observe or off"),
         ("COUNTRY_UNKNOWN", "defer", "allow or reject"),
+        ("GEO_UPDATE_PROVIDER", "MaxMind", "maxmind, dbip or empty"),
         ("QUOTA_ACTION", "dunno", "defer or reject"),
         ("EXEMPT_NETWORKS", "192.0.2.0/33", "comma-separated networks"),
         ("ALLOWED_NETWORKS", "office", "comma-separated networks"),
