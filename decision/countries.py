@@ -37,12 +37,6 @@ MISTAKEN = {"UK": "GB", "EN": "GB", "EL": "GR"}
 EXTRA = {"XK": "Kosovo"}
 
 
-def name_of(code: str) -> str:
-    """The English short name of a country."""
-    found = pycountry.countries.get(alpha_2=code)
-    return "Kosovo" if code in EXTRA else code if found is None else getattr(found, "common_name", found.name)
-
-
 def names_of(codes: Iterable[str]) -> str:
     """`Austria, Germany`."""
     return ", ".join(map(name_of, sorted(codes)))

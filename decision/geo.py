@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from yarl import URL
 from chassis.config import load_or_exit
 from decision.countries import name_of
 from decision.country_data import CountryData, CountryDataError, open_built_in
-from decision.country_files import choose, in_force
+from decision.country_files import Slot, choose, in_force
 from decision.explanation import Explainer, Explanation
 from decision.geo_fetch import BOUNDS, Bounds
 from decision.geo_providers import (
@@ -109,13 +109,16 @@ def _open(settings: Settings) -> tuple[list[CountryData], list[str]]:
             return None
 
     slots = choose(settings.databases, settings.geoip_directory)
-    for slot in slots:
-        if slot is not None:
-            errors += map(str, slot.open())
+    errors += asyncio.run(_look(slot for slot in slots if slot is not None))
     databases = in_force(slots, built_in)
     if not databases:
         errors.append("there is no country data: mail from every country passes")
     return databases, errors
+
+
+async def _look(slots: Iterable[Slot]) -> list[str]:
+    found = await asyncio.gather(*(slot.renew(whole=False) for slot in slots))
+    return [error for _, errors in found for error in errors]
 
 
 def _as_json(
