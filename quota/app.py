@@ -1,9 +1,15 @@
 """The composition root of quota: the one module that knows all the others."""
 
+from chassis.config import Config, read_file
 from chassis.errors import StartError
 from chassis.grpc_server import grpc_server
+from chassis.logs import Logger
 from chassis.service import Runtime
+from chassis.settings import SettingsError
+from chassis.tasks import background
 from protos.quota_pb2_grpc import add_QuotaServicer_to_server
+from quota.account_label import AccountLabel, namer
+from quota.refused_senders import RefusedSenders
 from quota.reporting import Reporter
 from quota.service import QuotaService
 from quota.settings import Settings
@@ -15,6 +21,7 @@ from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
 
 DATABASE = "quota.sqlite3"
+RULES = ("country", "quota")  # decision's, so that they are shown before they refuse anybody
 
 
 async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
@@ -36,7 +43,18 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         checkpoint=store.checkpoint,
     )
     stack.push_async_callback(writer.close)
-    service = QuotaService(writer, Reporter(SqliteReader(path)), log=log, metrics=metrics)
+    reader = SqliteReader(path)
+    senders = RefusedSenders(reader, reasons=RULES, log=log)
+
+    def show_senders(config: Config[Settings]) -> None:
+        senders.most = config.settings.metrics_blocked_senders
+        senders.name = namer(config.settings.metrics_accounts, _read_key(config.settings, log))
+
+    show_senders(runtime.reloader.config)
+    runtime.reloader.on_change(show_senders)
+    metrics.registry.register(senders)
+    await stack.enter_async_context(background(senders.run(), died=runtime.fail))
+    service = QuotaService(writer, Reporter(reader), log=log, metrics=metrics)
     await stack.enter_async_context(
         grpc_server(
             settings.quota_listen,
@@ -45,3 +63,21 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
             drain=service.drain,
         )
     )
+
+
+def _read_key(settings: Settings, log: Logger) -> bytes:
+    """The key of hashed accounts; empty, and told, if there is none though it is needed."""
+    if settings.metrics_accounts is not AccountLabel.HASH:
+        return b""
+    try:
+        if settings.metrics_key_file is None:
+            raise SettingsError(["MTPOLICYD_METRICS_KEY_FILE is empty"])
+        key = read_file(settings.metrics_key_file).text.strip().encode()
+        if not key:
+            raise SettingsError([f"{settings.metrics_key_file} is empty"])
+    except SettingsError as error:
+        log.error(
+            "no_key_for_accounts", reason=error, consequence="refused accounts are not listed in metrics"
+        )
+        return b""
+    return key

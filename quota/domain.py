@@ -1,5 +1,6 @@
 """What quota is asked and what it answers, as plain values; protos/quota.proto describes every field."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -88,6 +89,25 @@ class ChargeResult(NamedTuple):
     outcome: Outcome
     units: int
     limits: tuple[LimitState, ...]
+
+
+class RefusedAccount(NamedTuple):
+    """An account that a rule refuses now."""
+
+    account: bytes
+    rule: str
+    country: str  # of its last refusal, or empty
+    since_unix_ms: int
+    until_unix_ms: int
+    used: int | None  # units of the limit; None for a rule without one
+    maximum: int | None
+
+
+class RefusedNow(NamedTuple):
+    """Who is refused now."""
+
+    counts: Mapping[str, int]  # accounts by rule
+    accounts: tuple[RefusedAccount, ...]  # the last refused first; perhaps not all
 
 
 class Refusals(NamedTuple):

@@ -1,8 +1,11 @@
 """The settings of quota."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from chassis.settings import Address, Endpoint, ServiceSettings
+from chassis.settings import Address, Allowed, Endpoint, SecretFile, ServiceSettings
+from quota.account_label import AccountLabel
 
 
 class Settings(ServiceSettings):
@@ -13,6 +16,16 @@ class Settings(ServiceSettings):
     )
     quota_metrics: Endpoint = Field(
         Address("127.0.0.1", 9103), description="where quota answers /metrics and /healthz"
+    )
+
+    metrics_accounts: Annotated[AccountLabel, Allowed("plain, hash or off")] = Field(
+        AccountLabel.PLAIN,
+        description="how refused accounts are named in metrics: plain, hash (keyed by `metrics_key_file`), "
+        "or off (totals only)",
+    )
+    metrics_key_file: SecretFile = Field(None, description="a file with the key of `metrics_accounts = hash`")
+    metrics_blocked_senders: Annotated[int, Field(ge=0, le=500), Allowed("a whole number, 0 to 500")] = Field(
+        50, description="refused accounts that are listed in metrics, the last refused first"
     )
 
     @property

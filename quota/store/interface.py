@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from quota.domain import Charge, ChargeResult, Refusal, Report
+from quota.domain import Charge, ChargeResult, Refusal, RefusedNow, Report
 
 KEEP_DAYS = 31  # counts of these last days are never forgotten
+REFUSED_MS = 3_600_000  # so long a refusal by a rule without a limit makes an account a refused one
 MAX_ADDRESSES = 1000  # addresses that are kept for one account and day
 
 
@@ -63,6 +64,18 @@ class Store(Protocol):
 
 class Reader(Protocol):
     """Reads what a Store has counted, beside it and without disturbing it."""
+
+    def refused_now(self, now_unix_ms: int, most: int) -> RefusedNow:
+        """Who is refused at this moment, by an enforced limit or rule.
+
+        A refusal by a limit counts until its period ends, one by another rule for REFUSED_MS. The cost is
+        that of the accounts that are refused, not of those that are counted.
+
+        Args:
+            most: accounts to list, the last refused first; all are counted.
+
+        Raises: as `report`.
+        """
 
     def report(self, first_day: int, last_day: int, account: bytes | None = None) -> Report:
         """What was counted in these days, first and last included, as of one moment.

@@ -8,12 +8,12 @@ import json
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from quota.domain import AccountReport, CountryCount, Origin, Refusals, Report
+from quota.domain import AccountReport, CountryCount, Origin, Refusals, RefusedAccount, RefusedNow, Report
 from quota.store.sqlite import store_errors
 
 MAX_ACCOUNTS = 500
@@ -66,6 +66,18 @@ _COUNTRIES_OF_ONE = (
 )
 
 
+_REFUSED_COUNTS = (
+    "SELECT rule, count(DISTINCT account) FROM refusal WHERE enforced AND until_ms > ? GROUP BY rule"
+)
+_REFUSED_NOW = """
+SELECT name, rule, last_country, first_ms, until_ms, last_maximum, day, account
+FROM refusal JOIN account ON account.id = refusal.account
+WHERE enforced AND until_ms > ?
+ORDER BY last_ms DESC, account, rule LIMIT ?
+"""
+_USED = "SELECT sum(used) FROM counter WHERE day = ? AND account = ? AND name = ?"
+
+
 class SqliteReader:
     """Fulfils quota.store.interface.Reader. Args: path: the file of a SqliteStore that is open."""
 
@@ -73,11 +85,36 @@ class SqliteReader:
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
 
     def report(self, first_day: int, last_day: int, account: bytes | None = None) -> Report:
+        with self._reading() as db:
+            return _read(db, first_day, last_day, account)
+
+    def refused_now(self, now_unix_ms: int, most: int) -> RefusedNow:
+        with self._reading() as db:
+            counts = dict(db.execute(_REFUSED_COUNTS, (now_unix_ms,)).fetchall())
+            accounts = [
+                RefusedAccount(
+                    name,
+                    rule,
+                    country,
+                    since_ms,
+                    until_ms,
+                    None if maximum is None else db.execute(_USED, (day, account, rule)).fetchone()[0],
+                    maximum,
+                )
+                for name, rule, country, since_ms, until_ms, maximum, day, account in db.execute(
+                    _REFUSED_NOW, (now_unix_ms, most)
+                ).fetchall()
+            ]
+        return RefusedNow(counts, tuple(accounts))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one moment, for READ_SECONDS at most."""
         deadline = time.monotonic() + READ_SECONDS
         with store_errors(), closing(sqlite3.connect(self._uri, uri=True, isolation_level=None)) as db:
             db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
             db.execute("BEGIN")
-            return _read(db, first_day, last_day, account)
+            yield db
 
 
 def _read(db: sqlite3.Connection, first_day: int, last_day: int, account: bytes | None) -> Report:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from quota.assessment import Assessment, Counter, assess
 from quota.domain import Charge, ChargeResult, Outcome, Refusal, Stage, Unit
 from quota.periods import day_of, end_of_day
-from quota.store.interface import KEEP_DAYS, StoreBusyError, StoreError
+from quota.store.interface import KEEP_DAYS, REFUSED_MS, StoreBusyError, StoreError
 from quota.store.origins import ACCEPTED, FORGET_ORIGIN, OLD_ORIGINS, OriginKey, OriginTable
 
 BUSY_TIMEOUT_MS = 100
@@ -47,10 +47,12 @@ _PUT_COUNTER = (
 )
 _PUT_REFUSAL = (
     "INSERT INTO refusal (day, account, rule, enforced, count, first_ms, last_ms,"
-    " last_country, last_address, last_decision_id) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)"
+    " last_country, last_address, last_decision_id, until_ms, last_maximum)"
+    " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET count = count + 1, last_ms = excluded.last_ms,"
     " last_country = excluded.last_country, last_address = excluded.last_address,"
-    " last_decision_id = excluded.last_decision_id"
+    " last_decision_id = excluded.last_decision_id, until_ms = excluded.until_ms,"
+    " last_maximum = excluded.last_maximum"
 )
 _DUE = "SELECT message FROM ledger WHERE expires <= ? LIMIT ?"
 _FORGET_MESSAGE = "DELETE FROM ledger WHERE message = ?"
@@ -260,15 +262,19 @@ class _Batch:
     def _record_limits(self, day: int, account: int, charge: Charge, assessment: Assessment) -> None:
         """Record the limits that refused the charge, or, if none did, those that would have."""
         over = [
-            limit for limit, state in zip(charge.limits, assessment.limits, strict=True) if state.would_refuse
+            (limit, state)
+            for limit, state in zip(charge.limits, assessment.limits, strict=True)
+            if state.would_refuse
         ]
-        enforced = [limit for limit in over if limit.enforce]
-        for limit in enforced or (() if charge.exempt else over):
-            self._refuse(day, account, limit.name, limit.enforce, charge)
+        enforced = [(limit, state) for limit, state in over if limit.enforce]
+        for limit, state in enforced or (() if charge.exempt else over):
+            until_ms, maximum = state.resets_unix_ms, state.maximum
+            self._refuse(day, account, limit.name, limit.enforce, charge, until_ms, maximum)
 
     def _record(self, refusal: Refusal) -> None:
         account = self._store.account_id(refusal.account)
-        self._refuse(self._day(refusal.time_zone), account, refusal.rule, refusal.enforced, refusal)
+        day, until_ms = self._day(refusal.time_zone), self._now_ms + REFUSED_MS
+        self._refuse(day, account, refusal.rule, refusal.enforced, refusal, until_ms, None)
 
     def write(self) -> None:
         write_many = self._store.write_many
@@ -303,11 +309,19 @@ class _Batch:
         self._messages[key] = message
         self._changed_messages.add(key)
 
-    def _refuse(self, day: int, account: int, rule: str, enforced: bool, item: Charge | Refusal) -> None:
+    def _refuse(
+        self,
+        day: int,
+        account: int,
+        rule: str,
+        enforced: bool,
+        item: Charge | Refusal,
+        until_ms: int,
+        maximum: int | None,
+    ) -> None:
         country, address, now_ms = item.country, item.address, self._now_ms
-        self._refusals.append(
-            (day, account, rule, enforced, now_ms, now_ms, country, address, item.decision_id)
-        )
+        where = (country, address, item.decision_id)
+        self._refusals.append((day, account, rule, enforced, now_ms, now_ms, *where, until_ms, maximum))
         origin = (day, account, country, address, rule, int(enforced))
         self._origins[origin] = self._origins.get(origin, 0) + 1
 

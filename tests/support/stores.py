@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from quota.domain import Charge, ChargeResult, Outcome, Refusal, Report
+from quota.domain import Charge, ChargeResult, Outcome, Refusal, RefusedNow, Report
 
 WAIT_SECONDS = 10.0
 EMPTY = Report(None, (), (), False)
@@ -68,10 +68,18 @@ class FakeReader:
 
     def __init__(self, answer: Report | Exception = EMPTY) -> None:
         self.answer = answer
+        self.refused: RefusedNow | Exception = RefusedNow({}, ())
+        self.asked_refused: list[tuple[int, int]] = []
         self.asked: list[tuple[int, int, bytes | None]] = []
         self.inside = 0
         self.most_inside = 0
         self.threads: set[str] = set()
+
+    def refused_now(self, now_unix_ms: int, most: int) -> RefusedNow:
+        self.asked_refused.append((now_unix_ms, most))
+        if isinstance(self.refused, Exception):
+            raise self.refused
+        return self.refused
 
     def report(self, first_day: int, last_day: int, account: bytes | None = None) -> Report:
         self.inside += 1

@@ -1,0 +1,63 @@
+"""Who is refused now, for every store."""
+
+from quota.domain import RefusedAccount, RefusedNow
+from quota.store.interface import REFUSED_MS, Reader, Store
+from tests.support.charges import HOUR, NOON, RECIPIENTS, berlin, charge, refusal
+
+ONE = RECIPIENTS._replace(maximum=1)
+MIDNIGHT = berlin("2026-11-24 00:00")
+
+
+def test_nobody_is_refused_at_first(store: Store, reader: Reader) -> None:
+    """What passes makes nobody a refused one."""
+    store.apply([charge()], NOON)
+
+    assert reader.refused_now(NOON, 10) == RefusedNow({}, ())
+
+
+def test_a_limit_refuses_until_its_period_ends(store: Store, reader: Reader) -> None:
+    """With what was used of it, and since when; gone with the day."""
+    store.apply([charge(limits=(ONE,))], NOON)
+    store.apply([charge(instance=b"i2", limits=(ONE,), country="AT")], NOON + 1)
+    store.apply([charge(instance=b"i3", limits=(ONE,), country="FR")], NOON + HOUR)
+
+    alice = RefusedAccount(b"alice", "quota", "FR", NOON + 1, MIDNIGHT, 1, 1)
+    assert reader.refused_now(MIDNIGHT - 1, 10) == RefusedNow({"quota": 1}, (alice,))
+    assert reader.refused_now(MIDNIGHT, 10) == RefusedNow({}, ())
+
+
+def test_a_rule_without_a_limit_refuses_for_an_hour(store: Store, reader: Reader) -> None:
+    """After its last refusal."""
+    store.apply([refusal()], NOON)
+    store.apply([refusal(country="RU")], NOON + 5)
+
+    until = NOON + 5 + REFUSED_MS
+    alice = RefusedAccount(b"alice", "country", "RU", NOON, until, None, None)
+    assert reader.refused_now(until - 1, 10) == RefusedNow({"country": 1}, (alice,))
+    assert reader.refused_now(until, 10) == RefusedNow({}, ())
+
+
+def test_what_would_have_been_refused_is_not_refused(store: Store, reader: Reader) -> None:
+    """Observed rules and limits."""
+    store.apply([refusal(enforced=False)], NOON)
+    store.apply([charge(limits=(ONE._replace(enforce=False),)) for _ in range(2)], NOON)
+
+    assert reader.refused_now(NOON, 10) == RefusedNow({}, ())
+
+
+def test_the_list_is_bounded_and_the_totals_are_not(store: Store, reader: Reader) -> None:
+    """The last refused first."""
+    for number in range(5):
+        store.apply([refusal(account=b"user%d" % number)], NOON + number)
+    found = reader.refused_now(NOON + 10, 2)
+
+    assert found.counts == {"country": 5}
+    assert [account.account for account in found.accounts] == [b"user4", b"user3"]
+
+
+def test_an_account_is_counted_once_around_midnight(store: Store, reader: Reader) -> None:
+    """Its refusals of two days stand in two rows."""
+    store.apply([refusal()], MIDNIGHT - 1)
+    store.apply([refusal()], MIDNIGHT + 1)
+
+    assert reader.refused_now(MIDNIGHT + 2, 10).counts == {"country": 1}
