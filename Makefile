@@ -6,12 +6,13 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --build-deps-for editable \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run test lint protos lock help
+.PHONY: run test lint bench protos lock help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
 	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
 	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
 	@echo "make lock    write requirements.lock and requirements-dev.lock anew from pyproject.toml"
 
@@ -26,6 +27,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.run
+	$(BIN)/python -m bench --document docs/BENCHMARKS.md $(BENCH_ARGS)
 
 protos: $(VENV)/.dev
 	$(BIN)/python -m tests.support.protos .

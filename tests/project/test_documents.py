@@ -58,7 +58,7 @@ def test_every_module_has_a_unit_test_of_its_name() -> None:
     joins = {"__init__", "__main__", "app", "interface", "errors"}
     modules = [
         path.relative_to(ROOT)
-        for package in ("chassis", "frontend", "decision", "quota", "admin")
+        for package in ("chassis", "frontend", "decision", "quota", "admin", "bench")
         for path in ROOT.glob(f"{package}/**/*.py")
         if path.stem not in joins
     ]
