@@ -15,7 +15,8 @@ from bench.tables import MIB, number, table, times
 from quota.app import DATABASE
 
 CONNECTIONS = 50
-# The difference of two numbers of idle connections, so that what the first ones cost once is left out.
+# Each has asked once, one after the other, so that many requests at a time are not weighed. The difference
+# of two numbers leaves out what the first connections cost once.
 IDLE_CONNECTIONS = (1000, 2000)
 REMEMBERED_SHARE = 4  # six hours of a day
 
@@ -92,7 +93,7 @@ def measure_large(plan: Plan, size: Size, rounds: int, say: Callable[[str], None
         after = pss_of_parts(ours)
         idle = []
         for connections in IDLE_CONNECTIONS:
-            mix = Mix(connections, count=connections, users=size.users)
+            mix = Mix(connections, count=0, gentle=True, users=size.users)
             with held_load(plan.program, ours.port, mix) as load:
                 last.append(load)
                 idle.append(pss_of_parts(ours))

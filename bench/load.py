@@ -25,6 +25,7 @@ class Mix:
     count: int | None = None
     seconds: float | None = None
     warm_up: int = 1
+    gentle: bool = False
     users: int = USERS
     in_turn: bool = False
     prefix: str = "user"
@@ -38,7 +39,7 @@ class Mix:
             arguments += ["-n", str(self.count)]
         if self.seconds is not None:
             arguments += ["-d", str(self.seconds)]
-        return [*arguments, "-i"] if self.in_turn else arguments
+        return arguments + ["-i"] * self.in_turn + ["-g"] * self.gentle
 
 
 @dataclass(frozen=True, slots=True)

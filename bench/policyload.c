@@ -10,6 +10,7 @@
  *   -c CONNS   connections (default 50; Postfix's default smtpd limit is 100)
  *   -n COUNT   stop after COUNT requests         -d SECS  or after SECS seconds
  *   -w COUNT   so many requests on each connection before the clock starts (default 0)
+ *   -g         one connection after the other does so, instead of all at the same time
  *   -t SECS    give up when no connection has had a reply for so long (default 30)
  *   -U USERS   distinct sasl_username values (default 1000), drawn at random
  *   -i         each user in turn instead of at random
@@ -76,7 +77,7 @@ struct verb {
 };
 
 static const char *host = "127.0.0.1", *upath, *prefix = "user";
-static int port = 12345, nconn = 50, rcpts = 1, eom, anon, in_turn, hold;
+static int port = 12345, nconn = 50, rcpts = 1, eom, anon, in_turn, gentle, hold;
 static long users = 1000, warm_up, every, limit = -1;
 static double seconds, patience = 30;
 
@@ -226,9 +227,10 @@ static int more(struct conn *c, double t) {
     return (limit < 0 || started < limit) && (!window_end || t < window_end);
 }
 
-static int run(struct conn *cs) {
+/* Ask on the connections from `first` to before `last` until they are done; -1: a reply did not come. */
+static int run(struct conn *cs, int first, int last) {
     struct epoll_event ev[EVENTS];
-    for (int i = 0; i < nconn; i++)
+    for (int i = first; i < last; i++)
         if (cs[i].fd >= 0 && more(&cs[i], now())) ask(&cs[i], i);
     while (in_flight > 0) {
         int n = epoll_wait(ep, ev, EVENTS, patience * 1000);
@@ -286,7 +288,7 @@ static void print_counts(const char *name, int abroad) {
 
 int main(int argc, char **argv) {
     int o;
-    while ((o = getopt(argc, argv, "h:p:u:c:n:d:w:t:U:iP:R:Ef:kH")) != -1) switch (o) {
+    while ((o = getopt(argc, argv, "h:p:u:c:n:d:w:gt:U:iP:R:Ef:kH")) != -1) switch (o) {
         case 'h': host = optarg; break;
         case 'p': port = atoi(optarg); break;
         case 'u': upath = optarg; break;
@@ -294,6 +296,7 @@ int main(int argc, char **argv) {
         case 'n': limit = atol(optarg); break;
         case 'd': seconds = atof(optarg); break;
         case 'w': warm_up = atol(optarg); break;
+        case 'g': gentle = 1; break;
         case 't': patience = atof(optarg); break;
         case 'U': users = atol(optarg); break;
         case 'i': in_turn = 1; break;
@@ -321,19 +324,20 @@ int main(int argc, char **argv) {
         if (join(&cs[i])) die("connect");
         cs[i].warm = warm_up;
     }
-    int in_time = run(cs);
+    int in_time = gentle ? 0 : run(cs, 0, nconn);
+    for (int i = 0; gentle && in_time == 0 && i < nconn; i++) in_time = run(cs, i, i + 1);
     measuring = 1;
     double t0 = now();
     long before = started;
     if (limit >= 0) limit += before;
     if (seconds > 0) window_end = t0 + seconds;
-    if (in_time == 0) in_time = run(cs);
+    if (in_time == 0) in_time = run(cs, 0, nconn);
     double window = seconds > 0 ? seconds : now() - t0;
     if (lat) qsort(lat, latn, sizeof *lat, by_value);
     printf("{\"requests\": %ld, \"replies\": %ld, \"lost\": %ld, \"malformed\": %ld, \"unanswered\": %ld, "
            "\"connections\": %d, \"seconds\": %.3f, \"rate\": %.1f, \"p50_us\": %u, \"p90_us\": %u, "
            "\"p99_us\": %u, \"p999_us\": %u, \"max_us\": %u, ",
-           started, replies, lost, malformed, in_flight, nconn, window, in_window / window, quantile(.5),
+           started, replies, lost, malformed, in_flight, nconn, window, window > 0 ? in_window / window : 0, quantile(.5),
            quantile(.9), quantile(.99), quantile(.999), quantile(1));
     print_counts("home", 0);
     print_counts("abroad", 1);

@@ -140,6 +140,25 @@ def test_policyload_finds_malformed_replies(reply: bytes) -> None:
     assert load.replies == 0
 
 
+def test_policyload_can_leave_connections_idle() -> None:
+    """Each asks once, one after the other."""
+    most = 0
+    asking: set[socket.socket] = set()
+
+    def speak(connection: socket.socket) -> None:
+        nonlocal most
+        while connection.recv(65536):
+            asking.add(connection)
+            most = max(most, len(asking))
+            asking.discard(connection)
+            connection.sendall(b"action=DUNNO\n\n")
+
+    with server(speak) as port:
+        load = run_load(build("policyload"), port, Mix(20, count=0, gentle=True))
+
+    assert (load.replies, load.failed, most) == (20, 0, 1)
+
+
 def test_policyload_counts_lost_requests_and_connects_again() -> None:
     """As Postfix does when a service closes the connection."""
 

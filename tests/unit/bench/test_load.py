@@ -43,6 +43,7 @@ def test_what_passed_and_what_failed() -> None:
     [
         (Mix(50, seconds=5.0), "-p 7 -c 50 -w 1 -U 1000 -P user -f 50 -d 5.0"),
         (Mix(1, count=12, warm_up=0, users=1, abroad_every=0), "-p 7 -c 1 -w 0 -U 1 -P user -f 0 -n 12"),
+        (Mix(9, count=0, gentle=True), "-p 7 -c 9 -w 1 -U 1000 -P user -f 50 -n 0 -g"),
         (Mix(2, count=3, in_turn=True, prefix="x"), "-p 7 -c 2 -w 1 -U 1000 -P x -f 50 -n 3 -i"),
     ],
 )
