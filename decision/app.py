@@ -8,6 +8,7 @@ from decision.country_files import CountryFiles
 from decision.decider import Decider
 from decision.policy import Policy, make_policy
 from decision.quota_client import QuotaClient
+from decision.recorder import Recorder
 from decision.service import DecisionService
 from decision.settings import Settings
 from protos.decision_pb2_grpc import add_DecisionServicer_to_server
@@ -29,6 +30,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     def settings_changed(config: Config[Settings]) -> None:
         countries.use(config.settings.databases, config.settings.geoip_directory)
         decider.policy = policy_in_force()
+        decider.recorder = recorder.use(config.settings)
 
     countries = CountryFiles(log=log, metrics=metrics, changed=countries_changed)
     await countries.open(settings.databases, settings.geoip_directory)
@@ -37,7 +39,10 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     quota = QuotaClient(channel, log=log, metrics=metrics)
     await stack.enter_async_context(background(quota.run(), died=runtime.fail))
 
+    recorder = Recorder(log=log, metrics=metrics)
+    stack.push_async_callback(recorder.close)
     decider = Decider(policy_in_force(), quota, log=log, metrics=metrics)
+    decider.recorder = recorder.use(settings)
     runtime.reloader.on_change(settings_changed)
     await stack.enter_async_context(background(countries.watch(), died=runtime.fail))
     service = DecisionService(decider, log=log, metrics=metrics)

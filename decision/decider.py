@@ -11,6 +11,7 @@ from decision.chain import Finding, Opinion
 from decision.ids import new_decision_id
 from decision.policy import Policy
 from decision.quota_client import QuotaClient, QuotaUnavailable
+from decision.recorder import Recorder
 from decision.rules import RULES
 from decision.verdict import LimitState, MailEvent, Stage, Verb
 
@@ -58,6 +59,7 @@ class Decider:
 
     def __init__(self, policy: Policy, quota: QuotaClient, *, log: Logger, metrics: Metrics) -> None:
         self.policy = policy
+        self.recorder: Recorder | None = None  # while requests are to be recorded
         self._quota = quota
         self._log = log
         rules = list(RULES)
@@ -136,6 +138,10 @@ class Decider:
         self, event: str, case: _Case, refusal: Finding | None, states: Sequence[LimitState], **more: object
     ) -> None:
         """Write the one line of this case, and count what would have been refused."""
+        verb = refusal.objection.verb if refusal else "none" if event == "undecided" else Verb.DUNNO
+        if self.recorder is not None:
+            origin = case.policy.origins.peek(case.event.client_address)
+            self.recorder.record(case.event, origin, verb, refusal.rule if refusal else NO_REASON)
         mode = "exempt" if case.exempt else "observe"
         for finding in case.noted:
             self._decisions.labels("dunno", finding.rule, mode).inc()
@@ -148,7 +154,7 @@ class Decider:
         origin = case.policy.origins.peek(mail.client_address)
         values: dict[str, object] = {
             "id": case.decision_id,
-            "action": refusal.objection.verb if refusal else "none" if event == "undecided" else Verb.DUNNO,
+            "action": verb,
             "reason": decisive.rule if decisive else NO_REASON,
             "mode": "enforce" if refusal or decisive is None else mode,
             "stage": mail.stage.name,

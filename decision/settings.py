@@ -24,6 +24,10 @@ from decision.countries import GROUPS, expand, names_of
 from decision.verdict import Mode
 
 MAX_THRESHOLD = 10**9
+# Of a file of recorded requests; the longest line has 64 KiB.
+MIN_RECORD_BYTES = 100_000
+MAX_RECORD_BYTES = 10**12
+MAX_RECORD_FILES = 1000
 BUILT_IN = "builtin"  # stands in the list of databases for the one that comes with the program
 COUNTRY_FILES = "*Country*.mmdb"
 RULE_NAMES = ("country", "quota")  # decision.rules builds them; each has a <name>_mode below
@@ -70,6 +74,10 @@ def _parse_databases(value: object) -> object:
     return tuple(map(str, items))
 
 
+def _parse_path(value: object) -> object:
+    return absolute(Path(value)) if isinstance(value, str) and value else value or None
+
+
 def _parse_time_zone(value: object) -> object:
     if value == "":
         return ""
@@ -91,6 +99,9 @@ def host_time_zone() -> str:
 
 
 RuleMode = Annotated[Mode, Allowed("enforce, observe or off")]
+OptionalPath = Annotated[
+    Path | None, NoDecode, BeforeValidator(_parse_path), Allowed("an absolute path, or empty")
+]
 
 
 class Settings(ServiceSettings):
@@ -157,6 +168,24 @@ class Settings(ServiceSettings):
     )
     maxmind_license_key_file: SecretFile = Field(
         None, description="a file that holds the licence key of that account"
+    )
+    record_directory: OptionalPath = Field(
+        None,
+        description="an existing directory where every request of a user is recorded, for "
+        "`mtpolicyctl replay`; empty: none is",
+    )
+    record_max_bytes: Annotated[
+        int,
+        Field(ge=MIN_RECORD_BYTES, le=MAX_RECORD_BYTES),
+        Allowed(f"a whole number, {MIN_RECORD_BYTES} to {MAX_RECORD_BYTES}"),
+    ] = Field(64 * 1024 * 1024, description="size of a file of recorded requests; then the next one begins")
+    record_files: Annotated[
+        int, Field(ge=1, le=MAX_RECORD_FILES), Allowed(f"a whole number, 1 to {MAX_RECORD_FILES}")
+    ] = Field(4, description="how many full files of recorded requests are kept")
+    record_key_file: SecretFile = Field(
+        None,
+        description="a file with a secret of at least 16 bytes: client addresses, recipients and senders are "
+        "recorded as keyed hashes, or nothing is; empty: they are recorded as they are",
     )
     decision_listen: Endpoint = Field(
         Address("127.0.0.1", 12346), description="where decision listens for the frontend"

@@ -11,8 +11,10 @@ from chassis.logs import Level
 from decision.country_data import CountryData
 from decision.decider import OVERLOADED, QUOTA_UNAVAILABLE, Decider, Failure, Verdict
 from decision.ids import ALPHABET
+from decision.origins import Origin
 from decision.policy import make_policy
 from decision.quota_client import QuotaUnavailable
+from decision.recorder import Recorder
 from decision.settings import Settings
 from decision.verdict import LimitState, MailEvent, Mode, Stage, Verb
 from protos import quota_pb2 as pb
@@ -493,3 +495,40 @@ def test_the_reply_is_printable_ascii() -> None:
         text = case.verdict(event).text
         assert text.isascii()
         assert text.isprintable()
+
+
+class FakeRecorder(Recorder):
+    """Remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[bytes, str, str, str]] = []
+
+    def record(self, event: MailEvent, origin: Origin, verb: str, rule: str) -> None:
+        self.given.append((event.client_address, origin.country, verb, rule))
+
+
+def test_every_answer_is_recorded_while_that_is_on() -> None:
+    """Passed, refused by either rule, spared, without a verdict; whatever is logged."""
+    case = Case(level=Level.ERROR)
+    case.verdict(mail())
+    recorder = case.decider.recorder = FakeRecorder()
+    case.verdict(mail())
+    case.verdict(FROM_US)
+    case.quota.answer = [OVER]
+    case.verdict(mail())
+    case.quota.answer = AWAY
+    case.failure(mail())
+    case.decider.recorder = None
+    case.verdict(FROM_US)
+    spared = Case(country_mode=Mode.OBSERVE)
+    spared.decider.recorder = recorder
+    spared.verdict(FROM_US)
+    german = mail().client_address
+
+    assert recorder.given == [
+        (german, "DE", "DUNNO", "none"),
+        (AMERICAN.encode(), "US", "REJECT", "country"),
+        (german, "DE", "DEFER", "quota"),
+        (german, "DE", "none", "none"),
+        (AMERICAN.encode(), "US", "DUNNO", "none"),
+    ]

@@ -36,6 +36,8 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
     assert settings.geoip_directory == Path("/var/lib/GeoIP")
     assert settings.geo_update_provider == ""
     assert settings.maxmind_account_id_file is settings.maxmind_license_key_file is None
+    assert settings.record_directory is settings.record_key_file is None
+    assert (settings.record_max_bytes, settings.record_files) == (67_108_864, 4)
     assert settings.decision_listen == Address("127.0.0.1", 12346)
     assert settings.quota_target == Address("127.0.0.1", 12347)
     assert settings.metrics_endpoint == settings.decision_metrics == Address("127.0.0.1", 9102)
@@ -79,6 +81,11 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
         ("QUOTA_ACTION", "dunno", "defer or reject"),
         ("EXEMPT_NETWORKS", "192.0.2.0/33", "comma-separated networks"),
         ("ALLOWED_NETWORKS", "office", "comma-separated networks"),
+        ("RECORD_DIRECTORY", "records", "the path does not begin with /"),
+        ("RECORD_KEY_FILE", "./key", "the path does not begin with /"),
+        ("RECORD_MAX_BYTES", "99999", "100000 to 1000000000000"),
+        ("RECORD_MAX_BYTES", "64M", "100000 to 1000000000000"),
+        ("RECORD_FILES", "0", "1 to 1000"),
         ("DECISION_LISTEN", "12346", "host:port or unix:/path"),
         ("QUOTA_TARGET", "quota", "host:port or unix:/path"),
     ],
@@ -156,6 +163,8 @@ def test_other_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert settings.allowed_networks == (ip_network("203.0.113.0/24"),)
     assert settings.databases == ("/srv/country.mmdb", "builtin")
+    assert settings.record_directory is settings.record_key_file is None
+    assert (settings.record_max_bytes, settings.record_files) == (67_108_864, 4)
     assert settings.decision_listen == Address("", 0, "/run/decision.sock")
 
 
@@ -230,3 +239,15 @@ def test_the_banner_tells_what_is_in_force(monkeypatch: pytest.MonkeyPatch) -> N
         ("Quota", "5 recipients a day, UTC (observe)"),
         ("Metrics of decision", "http://127.0.0.1:9102/metrics"),
     ]
+
+
+def test_recording_has_a_directory_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty is off, in the environment as in a file."""
+    on = loaded(monkeypatch, RECORD_DIRECTORY="/var/log/mtpolicyd", RECORD_KEY_FILE="/etc/mtpolicyd.key")
+    off = loaded(monkeypatch, RECORD_DIRECTORY="", RECORD_KEY_FILE="")
+
+    assert (on.record_directory, on.record_key_file) == (
+        Path("/var/log/mtpolicyd"),
+        Path("/etc/mtpolicyd.key"),
+    )
+    assert off.record_directory is off.record_key_file is None
