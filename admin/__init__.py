@@ -1,5 +1,4 @@
-"""The admin's commands that stand above the services: they ask more than one of them, or speak of them all.
+"""The admin's commands that stand above the services: they may use all of them, and no service uses them.
 
-Each is an entry point `mtpolicyd.commands`, found by `mtpolicyctl` (chassis/ctl.py); no service knows them.
-`report.py` is `mtpolicyctl report`: read `summary.py` first, then `suggestions.py`.
+Each is an entry point `mtpolicyd.commands`, found by `mtpolicyctl` (chassis/ctl.py).
 """

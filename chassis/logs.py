@@ -110,15 +110,21 @@ class LineSink:
         self.on_lost()
 
 
-def open_log(*, service: str, debug: int, log_format: str) -> Logger:
-    """Make the process's logger. Args: debug 0 to 4; log_format `keyvalue` or `json`."""
+def open_log(*, service: str, debug: int, log_format: str, stream: TextIO | None = None) -> Logger:
+    """Make the process's logger.
+
+    Args:
+        debug: 0 to 4.
+        log_format: `keyvalue` or `json`.
+        stream: default: standard output.
+    """
     render: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
         else structlog.processors.LogfmtRenderer(key_order=["time", "level", "service", "event"])
     )
     return Logger(
-        LineSink(sys.stdout),
+        LineSink(stream or sys.stdout),
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             describe_exception,

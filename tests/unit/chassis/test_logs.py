@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -259,3 +260,15 @@ def test_no_value_is_longer_than_the_bound(value: str | bytes) -> None:
     assert len(shown) <= MAX_VALUE_CHARACTERS == 256
     assert shown.isascii()
     assert shown.isprintable()
+
+
+def test_a_command_may_log_elsewhere(capsys: CapSys) -> None:
+    """Standard output is then for its result alone."""
+    log = open_log(service="replay", debug=0, log_format="keyvalue", stream=sys.stderr)
+    log.error("country_data_refused")
+    log.warning("quiet")
+
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert "event=country_data_refused" in written.err
+    assert "quiet" not in written.err
