@@ -142,4 +142,7 @@ def _charge(number: int, instance: bytes, stage: Stage, recipient_count: int, zo
         expires_unix_ms=2**62,
         time_zone=zone,
         limits=(LIMIT,),
+        address=b"84.128.0.1",
+        country="DE",
+        exempt=False,
     )

@@ -113,7 +113,7 @@ def _changes(before: Settings, now: Settings) -> list[Change]:
     return [
         Change(field, *texts)
         for field in Settings.model_fields
-        if (texts := [shown_value(getattr(of, field)) for of in (before, now)])[0] != texts[1]
+        if (texts := [shown_value(Settings, field, getattr(of, field)) for of in (before, now)])[0] != texts[1]
     ]
 
 
