@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -92,10 +93,12 @@ def read_all(path: Path) -> int:
 
 def main(how: str, path: str) -> int:
     file = Path(path)
-    os.nice(_NICENESS)
+    with suppress(OSError):  # a service may be forbidden to set such things
+        os.nice(_NICENESS)
     memory = file.stat().st_size + MAX_MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for limit, maximum in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+        with suppress(OSError, ValueError):  # or has narrower limits
+            resource.setrlimit(limit, (maximum, maximum))
     try:
         open_in_place(file, name=file).lookup(_ANY_ADDRESS)
         return 0 if how == How.OPENING or read_all(file) else 1

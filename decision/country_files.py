@@ -92,7 +92,7 @@ class Slot:
                     # What was only opened turns out to be damaged; an older one, seen before, may be whole.
                     self.in_use = self._file = None
                     self._seen = {}
-            if not (self._unread and (path, form) == self._file):
+            if whole or (path, form) != self._file:
                 self._seen[path] = now
         errors += await self._tell_missing(files)
         self.looked = True

@@ -54,18 +54,18 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def private_mappings() -> int:
-    """How many files without a name this process has mapped, such as copies of country data."""
+def private_mappings(pid: int | str = "self") -> int:
+    """How many files without a name a process has mapped, such as copies of country data."""
     return sum(
         line.endswith(" (deleted)") and " r--" in line
-        for line in Path("/proc/self/maps").read_text().splitlines()
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
     )
 
 
-def children() -> list[int]:
-    """The processes that this one has started and not waited for, zombies too."""
+def children(pid: int | str = "self") -> list[int]:
+    """The processes that one has started and not waited for, zombies too."""
     return [
         int(word)
-        for task in Path("/proc/self/task").iterdir()
+        for task in Path(f"/proc/{pid}/task").iterdir()
         for word in (task / "children").read_text().split()
     ]

@@ -1,6 +1,7 @@
 """The process that opens a file first."""
 
 import asyncio
+import errno
 import os
 import resource
 import sys
@@ -238,9 +239,13 @@ async def test_a_file_that_takes_all_memory_is_refused(
 def test_the_reason_is_written_for_the_process_that_asked(
     tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit code says the rest; what the process sets for itself is of no concern here."""
-    monkeypatch.setattr(os, "nice", lambda _: 0)
-    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    """The exit code says the rest. A process that may set nothing for itself reads all the same."""
+
+    def forbidden(*_: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "nice", forbidden)
+    monkeypatch.setattr(resource, "setrlimit", forbidden)
     text = tmp_path / "text.mmdb"
     text.write_bytes(b"no country data")
 

@@ -645,7 +645,8 @@ async def test_a_file_in_use_stays_if_nobody_has_time_to_read_it(
 
     monkeypatch.setattr(country_files, "check_whole", hang)
     await service.open(put(tmp_path / "one.mmdb", "XA"))
-    await service.files.renew()
+    for _ in range(3):
+        await service.files.renew()
 
     assert (service.answers(), len(service.refusals())) == ("one:XA", 1)
 
@@ -826,7 +827,8 @@ async def test_replaced_databases_leave_nothing_behind(service: Service, tmp_pat
         service.answers()
         await service.files.renew()
 
-    assert (open_descriptors(), private_mappings()) == (descriptors, mappings + 1)
+    await until(lambda: private_mappings() == mappings + 1)  # a thread may hold one for a moment
+    assert open_descriptors() == descriptors
 
 
 @in_uvloop
