@@ -162,6 +162,22 @@ def in_force(slots: Sequence[Slot | None], built_in: Callable[[], CountryData | 
     return [data for data in databases if data is not None]
 
 
+async def open_databases(names: Sequence[str], directory: Path) -> tuple[list[CountryData], list[str]]:
+    """What a decision that starts now has in force, and what is wrong. Args: as `choose` has them."""
+    slots = choose(names, directory)
+    found = await asyncio.gather(*(slot.renew(whole=False) for slot in slots if slot is not None))
+    errors = [error for _, errors in found for error in errors]
+
+    def built_in() -> CountryData | None:
+        try:
+            return open_built_in()
+        except CountryDataError as error:
+            errors.append(str(error))
+            return None
+
+    return in_force(slots, built_in), errors
+
+
 class CountryFiles:
     """Holds the databases in force. Args: changed: called when a replaced file is in force."""
 

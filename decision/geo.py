@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,8 @@ from yarl import URL
 
 from chassis.config import load_or_exit
 from decision.countries import name_of
-from decision.country_data import CountryData, CountryDataError, open_built_in
-from decision.country_files import Slot, choose, in_force
+from decision.country_data import CountryData
+from decision.country_files import open_databases
 from decision.explanation import Explainer, Explanation
 from decision.geo_fetch import BOUNDS, Bounds
 from decision.geo_providers import (
@@ -72,7 +72,9 @@ def show(
     settings. Exit code 0; 1: an address would be refused; 2: something is no address.
     """
     settings = load_or_exit(Settings).settings
-    databases, errors = _open(settings)
+    databases, errors = asyncio.run(open_databases(settings.databases, settings.geoip_directory))
+    if not databases:
+        errors.append("there is no country data: mail from every country passes")
     explained: list[Explanation] = []
     wrong: list[str] = []
     # Nobody reads the counter: it is in no registry.
@@ -95,30 +97,6 @@ def show(
         raise typer.Exit(EXIT_NO_ADDRESS)
     if any(one.refused for one in explained):
         raise typer.Exit(EXIT_REFUSED)
-
-
-def _open(settings: Settings) -> tuple[list[CountryData], list[str]]:
-    """The databases as decision opens them, and what is wrong with others."""
-    errors: list[str] = []
-
-    def built_in() -> CountryData | None:
-        try:
-            return open_built_in()
-        except CountryDataError as error:
-            errors.append(str(error))
-            return None
-
-    slots = choose(settings.databases, settings.geoip_directory)
-    errors += asyncio.run(_look(slot for slot in slots if slot is not None))
-    databases = in_force(slots, built_in)
-    if not databases:
-        errors.append("there is no country data: mail from every country passes")
-    return databases, errors
-
-
-async def _look(slots: Iterable[Slot]) -> list[str]:
-    found = await asyncio.gather(*(slot.renew(whole=False) for slot in slots))
-    return [error for _, errors in found for error in errors]
 
 
 def _as_json(

@@ -25,6 +25,7 @@ from decision.country_check import check_whole
 from decision.country_data import (
     CountryData,
     CountryDataError,
+    NotExaminedError,
     check_successor,
     descriptor_path,
     open_in_place,
@@ -138,12 +139,18 @@ class _Update:
             return Updated(self._target, new.build_unix_seconds, replaced, True, unusable)
 
     async def _examine_target(self) -> tuple[CountryData | None, str]:
-        """The file that is there, read as a whole; None and the reason if there is none that is usable."""
+        """The file that is there, read as a whole; None and the reason if there is none that is usable.
+
+        Raises:
+            UpdateError: it may be usable, so it is not replaced by what cannot be compared with it.
+        """
         if not self._target.exists():
             return None, ""
         self._report(f"reading the {self._target.name} that is there", 0, None)
         try:
             return await examine(self._target), ""
+        except NotExaminedError as error:
+            raise UpdateError(f"the file that is there cannot be compared: {error}") from error
         except CountryDataError as error:
             return None, str(error)
 

@@ -111,9 +111,9 @@ def _portions(requests: Iterable[RecordedRequest]) -> Iterator[Sequence[Recorded
 
 def _changes(before: Settings, now: Settings) -> list[Change]:
     return [
-        Change(field, *texts)
+        Change(field, *(shown_value(Settings, field, getattr(of, field)) for of in (before, now)))
         for field in Settings.model_fields
-        if (texts := [shown_value(Settings, field, getattr(of, field)) for of in (before, now)])[0] != texts[1]
+        if getattr(before, field) != getattr(now, field)
     ]
 
 

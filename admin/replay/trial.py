@@ -3,6 +3,7 @@
 As decision.decider does, without what a running service needs: streams, time-outs, log lines.
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from chassis.logs import Logger
 from chassis.metrics import Metrics
 from decision.chain import Opinion
-from decision.country_files import CountryFiles
+from decision.country_files import open_databases
 from decision.decider import NO_REASON
 from decision.origins import RESULTS, Origin, Origins
 from decision.policy import make_policy
@@ -59,10 +60,11 @@ class Trial:
 
     def __init__(self, settings: Settings, counts: Path, *, recorded_countries: bool, log: Logger) -> None:
         metrics = Metrics(CollectorRegistry())
-        countries = CountryFiles(log=log, metrics=metrics, changed=lambda: None)
-        countries.use(settings.databases, settings.geoip_directory)
+        databases, errors = asyncio.run(open_databases(settings.databases, settings.geoip_directory))
+        for error in errors:
+            log.error("country_data_refused", reason=error)
         lookups = metrics.counter("replay_lookups_total", "Looked-up addresses.", result=RESULTS)
-        self._origins = _Origins(countries.origins.databases, lookups)
+        self._origins = _Origins(databases, lookups)
         self._recorded_countries = recorded_countries
         self._policy = make_policy(settings, self._origins)
         # What quota makes of decision's limits; the rest of a charge comes with each request.

@@ -17,7 +17,7 @@ from yarl import URL
 
 from decision import geo_update
 from decision.country_check import check_whole
-from decision.country_data import open_country_data
+from decision.country_data import CountryData, NotExaminedError, open_country_data
 from decision.geo_archive import unpack_gzip
 from decision.geo_fetch import Bounds
 from decision.geo_providers import PROVIDERS, ProviderName
@@ -213,6 +213,21 @@ async def test_an_unusable_file_is_replaced(place: Place, content: bytes) -> Non
     assert done[:4] == (place.file, NOVEMBER, None, True)
     assert str(place.file) in done.unusable
     assert publisher.asked[0].if_modified_since is None
+
+
+async def test_a_file_that_cannot_be_examined_is_not_replaced(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be newer than what would come: nothing is fetched."""
+
+    async def examine(path: Path) -> CountryData:
+        raise NotExaminedError(f"{path}: no room for a copy")
+
+    monkeypatch.setattr(geo_update, "examine", examine)
+    place.put(country_file(OCTOBER))
+    text = await place.refusal(dbip(country_file()))
+
+    assert text == f"the file that is there cannot be compared: {place.file}: no room for a copy"
 
 
 # What is refused

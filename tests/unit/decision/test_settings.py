@@ -82,7 +82,6 @@ def test_without_any_setting_the_defaults_are_in_force(monkeypatch: pytest.Monke
         ("EXEMPT_NETWORKS", "192.0.2.0/33", "comma-separated networks"),
         ("ALLOWED_NETWORKS", "office", "comma-separated networks"),
         ("RECORD_DIRECTORY", "records", "the path does not begin with /"),
-        ("RECORD_KEY_FILE", "./key", "the path does not begin with /"),
         ("RECORD_MAX_BYTES", "99999", "100000 to 1000000000000"),
         ("RECORD_MAX_BYTES", "64M", "100000 to 1000000000000"),
         ("RECORD_FILES", "0", "1 to 1000"),

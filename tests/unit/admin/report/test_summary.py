@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from admin.summary import AccountRow, CountryRow, account_rows, country_rows, network_of
+from admin.report.summary import AccountRow, CountryRow, account_rows, country_rows, network_of
 from protos import quota_pb2 as pb
 from tests.support.reports import FIRST_MS, LAST_MS, account, origin
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from admin.objects import as_object
+from admin.report.objects import as_object
 from decision.settings import Settings
 from tests.support.reports import NASTY_LOGINS, account, origin, reply
 

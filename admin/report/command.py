@@ -13,16 +13,16 @@ import grpc.aio
 import typer
 from rich.console import Console
 
-from admin.objects import as_object
-from admin.suggestions import (
+from admin.report.objects import as_object
+from admin.report.suggestions import (
     Suggestions,
     allowed_networks_line,
     exempt_accounts_line,
     suggest,
     writable,
 )
-from admin.summary import account_rows, country_rows
-from admin.tables import account_table, country_table
+from admin.report.summary import account_rows, country_rows
+from admin.report.tables import account_table, country_table
 from chassis.config import load_or_exit
 from chassis.grpc_server import open_channel
 from chassis.logs import printable

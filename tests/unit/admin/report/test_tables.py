@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from admin.summary import AccountRow, CountryRow
-from admin.tables import account_table, country_name, country_table
+from admin.report.summary import AccountRow, CountryRow
+from admin.report.tables import account_table, country_name, country_table
 from tests.support.reports import FIRST_MS, LAST_MS, NASTY_LOGINS
 
 ROW = AccountRow(b"anna", b"Anna", "country", 2, 13, 12, ("US",), (), FIRST_MS, LAST_MS)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from admin.suggestions import (
+from admin.report.suggestions import (
     MAX_COUNTRIES,
     MAX_NETWORKS,
     Suggestions,

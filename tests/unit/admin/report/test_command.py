@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from admin import report as module
+from admin.report import command as module
 from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaServicer, add_QuotaServicer_to_server
 from tests.support.reports import NASTY_LOGINS, account, origin, reply

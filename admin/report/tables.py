@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from admin.summary import AccountRow, CountryRow
+from admin.report.summary import AccountRow, CountryRow
 from chassis.logs import printable
 from decision.countries import name_of
 
