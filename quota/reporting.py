@@ -34,10 +34,11 @@ class Reporter:
         since_ms = min(max(request.since_unix_ms, now_ms - KEEP_DAYS * _DAY_MS), now_ms)
         first_day = day_of(since_ms, request.time_zone)
         async with self._one_at_a_time:
-            # A charge of another time zone may already be counted to tomorrow.
-            report = await asyncio.to_thread(
-                self._reader.report, first_day, today + 1, request.account or None
-            )
+            return await asyncio.to_thread(self._read, first_day, today, request.account or None)
+
+    def _read(self, first_day: int, today: int, account: bytes | None) -> pb.ReportReply:
+        # A charge of another time zone may already be counted to tomorrow.
+        report = self._reader.report(first_day, today + 1, account)
         return reply_message(report, first_day, today)
 
 
