@@ -204,7 +204,7 @@ def test_the_admin_checks_a_file_and_sees_what_is_in_force(tmp_path: Path) -> No
         " allowed: enforce, observe or off\n"
     )
     values = json.loads(shown.stdout)
-    assert values["threshold"] == {"value": "5", "source": f"{path, "meaning": ""}:1"}
+    assert values["threshold"] == {"value": "5", "source": f"{path}:1", "meaning": ""}
     assert values["country_mode"] == {"value": "observe", "source": "environment", "meaning": ""}
     assert values["port"] == {"value": "12345", "source": "default", "meaning": ""}
     assert (example.returncode, example.stdout) == (0, f"{path} is good\n"), example.stderr
