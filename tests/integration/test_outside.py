@@ -184,7 +184,8 @@ def test_a_wrong_setting_stops_the_start_with_one_clear_line(
 
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"univention-mtpolicyd: MTPOLICYD_{name}={value!r} is not ")
+    assert line.startswith(f"univention-mtpolicyd: MTPOLICYD_{name}")
+    assert " is not " in line
     assert reason in line
 
 

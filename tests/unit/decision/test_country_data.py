@@ -5,7 +5,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -400,25 +400,18 @@ def test_a_file_that_finds_no_room_may_be_good(tmp_path: Path, monkeypatch: pyte
         open_country_data(path)
 
 
-@pytest.fixture
-def little_room() -> Iterator[None]:
-    """No file of this process may become larger than 1000 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_disk_that_becomes_full_meanwhile_is_an_error_that_can_be_caught(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_disk_that_becomes_full_meanwhile_is_an_error_that_can_be_caught(tmp_path: Path) -> None:
     """Also when the copy is closed."""
     path = tmp_path / "test.mmdb"
     path.write_bytes(b"x" * 100_000)
-    request.getfixturevalue("little_room")
-    before = open_descriptors()
-    with pytest.raises(NotExaminedError, match=r"test\.mmdb: File too large"):
-        open_country_data(path)
+    before, limits = open_descriptors(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    # For no longer than the call: the limit holds for the output of the test run too.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(NotExaminedError, match=r"test\.mmdb: File too large"):
+            open_country_data(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert open_descriptors() == before
 
 
