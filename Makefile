@@ -6,11 +6,12 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --build-deps-for editable \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run test lint bench protos lock help
+.PHONY: run test test-faults lint bench protos lock help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
 	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
+	@echo "make test-faults  the tests with killed, hanging and broken services, all rounds of them"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
@@ -21,6 +22,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-faults: $(VENV)/.dev
+	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

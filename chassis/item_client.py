@@ -27,8 +27,10 @@ from chassis.metrics import Metrics, children
 STALL_SECONDS = 0.02
 PATIENCE_SECONDS = 5.0
 SWEEP_SECONDS = 0.025
-RECONNECT_FIRST_SECONDS = 0.1
-RECONNECT_MOST_SECONDS = 1.0
+# Tried so often that a restart of the peer costs its askers little more than the peer's own start.
+RECONNECT_SECONDS = 0.1
+# In an old outage, while a stream stands: how often the peer is asked for a sign of life.
+GREETING_SECONDS = 1.0
 # A peer that is started or restarted is not worth a line; one that stays away is.
 ANNOUNCE_AFTER_SECONDS = 1.0
 MAX_ITEMS_WAITING = 8192
@@ -156,7 +158,7 @@ class ItemClient(Generic[Item, Reply]):
         if self._ended or (self._down_since is not None and now - self._down_since > PATIENCE_SECONDS):
             if now >= self._greeting_due:
                 # A stream may stand though a reply was lost: only an answer ends the outage.
-                self._greeting_due = now + RECONNECT_MOST_SECONDS
+                self._greeting_due = now + GREETING_SECONDS
                 self._may_send.set()
             self._give_back(done, Unanswered.DOWN)
             return
@@ -176,15 +178,10 @@ class ItemClient(Generic[Item, Reply]):
 
     async def run(self) -> None:
         """Keep a stream to the peer until cancelled."""
-        pause = RECONNECT_FIRST_SECONDS
         try:
             while True:
-                heard_before = self._heard_at
-                reason = await self._converse()
-                self._lost(reason)
-                pause = RECONNECT_FIRST_SECONDS if self._heard_at > heard_before else pause
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, RECONNECT_MOST_SECONDS)
+                self._lost(await self._converse())
+                await asyncio.sleep(RECONNECT_SECONDS)
         finally:
             for timer in (self._gate_timer, self._sweep_timer):
                 if timer is not None:

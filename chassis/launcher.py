@@ -3,20 +3,28 @@
 Each process is `python -P -m NAME`, so that code in the current directory is not run for it, in a session of
 its own, so that Ctrl-C reaches the launcher alone, which stops the services one by one: first whoever asks,
 last whoever is asked.
+
+The sockets on which a service listens for clients from outside are opened here and passed on by systemd's
+protocol (see sockets.py): while the service restarts, connections wait instead of being refused.
 """
 
 import asyncio
 import ctypes
+import fcntl
+import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import aiohttp
 
-from chassis.errors import EXIT_START
+from chassis.errors import EXIT_START, StartError
 from chassis.logs import LineSink
 from chassis.settings import EXIT_SETTINGS, ServiceSettings
+from chassis.sockets import FIRST_PASSED, inherited, listening
 
 # In the order of starting; stopped in the opposite one.
 SERVICES = ("quota", "decision", "frontend")
@@ -38,11 +46,29 @@ class Launcher:
         self._stop = asyncio.Event()
         self._stopping: set[str] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._held: dict[str, list[socket.socket]] = {}
         self._exit_code = 0
         self._was_ready = False
 
     async def run(self) -> int:
         """Run until SIGINT or SIGTERM; returns the exit code."""
+        with ExitStack() as sockets:
+            try:
+                self._hold(sockets)
+            except StartError as error:
+                _say(str(error))
+                return EXIT_START
+            return await self._run(sockets)
+
+    def _hold(self, stack: ExitStack) -> None:
+        """Take the sockets that were passed to the launcher itself, or open those of the settings."""
+        passed = [stack.enter_context(sock) for sock in inherited()]
+        for name in SERVICES:
+            where = self._settings[name].listeners
+            if where is not None:
+                self._held[name] = passed or stack.enter_context(listening(where))
+
+    async def _run(self, sockets: ExitStack) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
@@ -52,6 +78,8 @@ class Launcher:
         greeting = asyncio.create_task(self._greet())
         await self._stop.wait()
         greeting.cancel()
+        # From now on nobody comes back for whoever would wait.
+        sockets.close()
         for name in reversed(SERVICES):
             self._stopping.add(name)
             await self._end(name)
@@ -80,6 +108,9 @@ class Launcher:
                 self._stop.set()
                 return
             tries += 1
+            if code == 0:
+                # Somebody has stopped it in order, to have it started anew.
+                pause = RESTART_FIRST_SECONDS
             if not self._was_ready and tries == START_TRIES:
                 # What cannot start at all (a port in use, a broken file) does not heal by itself.
                 _say(f"{name} {ending}, {tries} times without ever being ready; see its lines above")
@@ -94,14 +125,39 @@ class Launcher:
     async def _run_once(self, name: str) -> tuple[str, int | None]:
         """How one process of a service ended, in words and as its exit code."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", name, start_new_session=True, preexec_fn=_die_with_parent
-            )
+            process = await self._start(name)
         except OSError as error:  # the system may be short of processes or memory for a moment
             return f"cannot be started ({error.strerror})", None
         self._processes[name] = process
         code = await process.wait()
         return _ending(code), code
+
+    async def _start(self, name: str) -> asyncio.subprocess.Process:
+        held = self._held.get(name, [])
+        command = (sys.executable, "-P", "-m", name)
+        if not held:
+            return await asyncio.create_subprocess_exec(
+                *command, start_new_session=True, preexec_fn=_die_with_parent
+            )
+        numbers = range(FIRST_PASSED, FIRST_PASSED + len(held))
+        with ExitStack() as stack:
+            # In the child these numbers become the sockets. Here they are occupied, by whatever it may be, so
+            # that neither a copy of a socket nor what subprocess itself opens has one of them.
+            _occupy(numbers, stack)
+            copies = [fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, numbers.stop) for sock in held]
+            for copy in copies:
+                stack.callback(os.close, copy)
+
+            def prepare() -> None:
+                _die_with_parent()
+                for copy, number in zip(copies, numbers, strict=True):
+                    os.dup2(copy, number)
+                os.environ["LISTEN_FDS"] = str(len(numbers))
+                os.environ["LISTEN_PID"] = str(os.getpid())
+
+            return await asyncio.create_subprocess_exec(
+                *command, start_new_session=True, preexec_fn=prepare, pass_fds=numbers
+            )
 
     async def _end(self, name: str) -> None:
         process = self._processes.get(name)
@@ -151,6 +207,13 @@ class Launcher:
 def _die_with_parent() -> None:
     """If the launcher is killed, its services end too, instead of holding the ports."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _occupy(numbers: range, stack: ExitStack) -> None:
+    """Leave none of these descriptors free until the stack is left."""
+    while (descriptor := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) < numbers.stop:
+        stack.callback(os.close, descriptor)
+    os.close(descriptor)
 
 
 def _ending(code: int) -> str:

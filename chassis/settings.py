@@ -20,6 +20,8 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from chassis.sockets import Listeners
+
 PREFIX = "MTPOLICYD_"
 # The test suite's own switches are no settings of a service, but may stand in the same environment.
 TEST_PREFIX = "MTPOLICYD_TEST_"
@@ -248,6 +250,11 @@ class ServiceSettings(BaseSettings):
     def metrics_endpoint(self) -> Address:
         """Where the service answers /metrics and /healthz."""
         raise NotImplementedError
+
+    @property
+    def listeners(self) -> Listeners | None:
+        """Listening sockets that outlive a restart of the service where a launcher holds them."""
+        return None
 
 
 def needs_restart(cls: type[ServiceSettings], field: str) -> bool:

@@ -1,11 +1,10 @@
 """The composition root of the frontend: the one module that knows all the others."""
 
-from pathlib import Path
-
 from chassis.config import Config
 from chassis.errors import StartError
 from chassis.grpc_server import open_channel
 from chassis.service import Runtime
+from chassis.sockets import inherited, listening
 from chassis.tasks import background
 from frontend.asker import DecisionAsker, open_decision
 from frontend.clients import LOOPBACK, AllowedClients, opens_beyond_loopback
@@ -16,9 +15,11 @@ from protos.decision_pb2_grpc import DecisionStub
 
 
 async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
-    """Open the stream to decision, then the port for Postfix."""
+    """Take or open the port for Postfix, then the stream to decision, then answer on the port."""
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
     raise_descriptor_limit(settings.max_connections)
+    # What was passed is used as it is: whoever passes sockets has read the settings, or stands for them.
+    sockets = inherited() or stack.enter_context(listening(settings.listeners))
     channel = open_channel(settings.decision_target)
     stack.push_async_callback(channel.close)
     decision = open_decision(DecisionStub(channel).DecideStream, log=log, metrics=metrics)
@@ -49,8 +50,5 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
             log.error("settings_refused", reason=error)
 
     runtime.reloader.on_change(change)
-    socket = Path(settings.socket.path) if settings.socket else None
     await stack.enter_async_context(background(server.close_idle(), died=runtime.fail))
-    await stack.enter_async_context(
-        server.listening(settings.hosts, settings.port, socket, settings.socket_mode)
-    )
+    await stack.enter_async_context(server.listening(sockets))

@@ -57,10 +57,9 @@ class PolicyConnection(asyncio.Protocol):
         return self._asking
 
     def close_when_idle(self) -> None:
-        """Answer the request that is out, then close."""
+        """Answer what was read, and the rest of a request whose beginning was read; then close."""
         self._closing_when_idle = True
-        if not self._asking:
-            self.close()
+        self._close_if_idle()
 
     def close(self) -> None:
         """Close, without waiting for a client that does not read."""
@@ -115,6 +114,7 @@ class PolicyConnection(asyncio.Protocol):
         finally:
             self._proceeding = False
         self._throttle()
+        self._close_if_idle()
 
     def _answer(self, reply: bytes) -> None:
         self._asking = False
@@ -122,10 +122,12 @@ class PolicyConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self._transport.write(reply)
-        if self._closing_when_idle:
+        self._proceed()
+
+    def _close_if_idle(self) -> None:
+        if self._closing_when_idle and not self._asking and not self._parser.buffered and self._transport:
+            # The last reply may still be on its way: it is flushed.
             self._transport.close()
-        else:
-            self._proceed()
 
     def _throttle(self) -> None:
         transport = self._transport

@@ -1,15 +1,15 @@
-"""The listening sockets for Postfix, and all the connections on them."""
+"""Accepts connections of Postfix, and has all of them."""
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from chassis.errors import StartError
 from chassis.logs import Logger
 from chassis.metrics import Metrics
-from chassis.sockets import free_socket_path
+from chassis.sockets import BACKLOG
 from frontend.clients import AllowedClients
 from frontend.connection import Asker, PolicyConnection
 from frontend.policy_wire import WireError, WireErrorKind
@@ -17,10 +17,12 @@ from frontend.policy_wire import WireError, WireErrorKind
 # Above smtpd_policy_service_max_ttl (1,000 s): Postfix closes first and never meets a closed connection.
 IDLE_SECONDS = 1200.0
 SWEEP_SECONDS = 30.0
+# On leaving: what was sent by then is read, half a request may become a whole one, a reply may come.
+SETTLE_SECONDS = 0.05
+HALF_REQUEST_SECONDS = 1.0
 DRAIN_SECONDS = 4.0  # more than a request may take
 # Descriptors that are no connection: listeners, gRPC, metrics, the log.
 OWN_DESCRIPTORS = 64
-BACKLOG = 1024
 
 
 class PolicyServer:
@@ -75,31 +77,18 @@ class PolicyServer:
         self._log.warning("protocol_error", kind=error.kind, client=connection.peer)
 
     @asynccontextmanager
-    async def listening(
-        self, hosts: Sequence[str], port: int, socket: Path | None, mode: int
-    ) -> AsyncIterator[None]:
-        """Accept until left; then take no more, answer what is out, and close.
+    async def listening(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+        """Accept on listening sockets until left; then take no more, answer what is out, and close.
 
-        Raises:
-            StartError: an address or the socket's path cannot be bound.
+        This process's sockets are closed then. Where somebody else holds them too, whoever connects from
+        then on, or is not accepted yet, waits for the next process.
         """
         loop = asyncio.get_running_loop()
         servers: list[asyncio.Server] = []
         try:
-            try:
-                servers.append(await loop.create_server(self._connection, hosts, port, backlog=BACKLOG))
-            except OSError as error:
-                where = ", ".join(hosts)
-                raise StartError(
-                    f"cannot listen on {where} port {port}: {error.strerror or error}"
-                ) from error
-            if socket is not None:
-                try:
-                    free_socket_path(str(socket))
-                    servers.append(await loop.create_unix_server(self._connection, socket, backlog=BACKLOG))
-                    socket.chmod(mode)
-                except OSError as error:
-                    raise StartError(f"cannot listen on {socket}: {error.strerror or error}") from error
+            for sock in sockets:
+                create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+                servers.append(await create(self._connection, sock=sock, backlog=BACKLOG))
             yield
         finally:
             for server in servers:
@@ -118,15 +107,26 @@ class PolicyServer:
                 connection.close()
 
     async def _drain(self) -> None:
-        for connection in list(self._connections):
-            connection.close_when_idle()
         if not self._connections:
             return
         self._empty.clear()
-        try:
-            await asyncio.wait_for(self._empty.wait(), DRAIN_SECONDS)
-        except TimeoutError:
+        # A request that lies unread in a socket would cost its client one of its two tries.
+        await self._emptied_within(SETTLE_SECONDS)
+        for connection in list(self._connections):
+            connection.close_when_idle()
+        if await self._emptied_within(HALF_REQUEST_SECONDS):
+            return
+        for connection in [c for c in self._connections if not c.busy]:
+            connection.close()
+        if not await self._emptied_within(DRAIN_SECONDS - HALF_REQUEST_SECONDS):
             self._log.warning("connections_cut", count=len(self._connections))
+
+    async def _emptied_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._empty.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
 
 def raise_descriptor_limit(most_connections: int) -> None:

@@ -19,6 +19,7 @@ from chassis.settings import (
     Shown,
     split_list,
 )
+from chassis.sockets import Listeners
 from frontend.clients import LOOPBACK
 
 LOCALHOST = "127.0.0.1"
@@ -110,6 +111,11 @@ class Settings(ServiceSettings):
     @property
     def metrics_endpoint(self) -> Address:
         return self.frontend_metrics
+
+    @property
+    def listeners(self) -> Listeners:
+        path = self.socket.path if self.socket else ""
+        return Listeners(self.hosts, self.port, path, self.socket_mode)
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What every test has: a clean environment, and a list of missing programs at the end."""
+"""What every test has: a clean environment, and at the end what was missing and what was drawn by lot."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
 import chassis  # noqa: F401 - before anything imports grpc
+from tests.support.effort import USED_SEED
 from tests.support.programs import MISSING
 
 # Deadlines of single examples measure the machine, not the code.
@@ -35,4 +36,6 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None
         terminalreporter.section("skipped: missing programs")
         for line in sorted(MISSING):
             terminalreporter.line(line)
+    for number in USED_SEED:
+        terminalreporter.line(f"faults chosen by MTPOLICYD_TEST_SEED={number}")
     return None

@@ -1,43 +1,13 @@
 """`mtpolicyctl run` with the real services."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.launching import READY, RUN, launched, read_until, signal_to, started_again
 from tests.support.policy import AMERICAN, PolicyClient
 from tests.support.services import Services, wait_until
-
-RUN = [sys.executable, "-P", "-c", "from chassis.ctl import main; main()", "run"]
-READY = b"univention-mtpolicyd: ready."
-
-
-@contextmanager
-def launched(services: Services, **how: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A launcher whose output is a pipe; stopped at the end."""
-    process = subprocess.Popen(RUN, env=services.environment, stdout=subprocess.PIPE, **how)  # type: ignore[call-overload]
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-        process.stdout.close()
-
-
-def read_until(process: subprocess.Popen[bytes], text: bytes) -> bytes:
-    """Its output up to this text."""
-    assert process.stdout is not None
-    output = b""
-    while text not in output:
-        data = os.read(process.stdout.fileno(), 65536)
-        assert data, output.decode()
-        output += data
-    return output
 
 
 def refusal_takes(port: int) -> float:
@@ -65,11 +35,7 @@ def test_a_service_that_is_killed_is_named_and_started_again(tmp_path: Path) -> 
     services = Services(tmp_path)
     with launched(services) as process:
         read_until(process, READY)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (decision,) = [
-            pid for pid in children if b"\0decision\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-        os.kill(int(decision), signal.SIGKILL)
+        signal_to(process.pid, "decision", signal.SIGKILL)
         read_until(process, b"decision was ended by SIGKILL; it is started again in ")
         services.wait_connected()
 
@@ -77,16 +43,31 @@ def test_a_service_that_is_killed_is_named_and_started_again(tmp_path: Path) -> 
 
 
 def test_a_second_one_with_the_same_settings_gives_up(tmp_path: Path) -> None:
-    """It is never ready, says why, and the first one is not disturbed."""
+    """It says why in one line, starts nothing, and the first one is not disturbed."""
     services = Services(tmp_path)
     with launched(services) as first:
         read_until(first, READY)
         second = subprocess.run(RUN, env=services.environment, capture_output=True, timeout=60)
 
         assert second.returncode == 1
-        assert READY not in second.stdout
-        assert b"times without ever being ready; see its lines above" in second.stdout
+        assert second.stdout.decode() == (
+            f"univention-mtpolicyd: cannot listen on 127.0.0.1 port {services.port}: Address already in use\n"
+        )
         assert refusal_takes(services.port) < 1
+
+
+def test_one_whose_other_ports_are_in_use_gives_up(tmp_path: Path) -> None:
+    """Its services say why; it is never ready."""
+    first, second = Services(tmp_path / "first"), Services(tmp_path / "second")
+    second.environment["MTPOLICYD_QUOTA_LISTEN"] = first.environment["MTPOLICYD_QUOTA_LISTEN"]
+    with launched(first) as process:
+        read_until(process, READY)
+        ended = subprocess.run(RUN, env=second.environment, capture_output=True, timeout=60)
+
+        assert ended.returncode == 1
+        assert READY not in ended.stdout
+        assert b"times without ever being ready; see its lines above" in ended.stdout
+        assert refusal_takes(first.port) < 1
 
 
 def test_code_in_the_current_directory_is_not_run(tmp_path: Path) -> None:
@@ -111,22 +92,10 @@ def test_output_whose_reader_is_gone_changes_no_answer(tmp_path: Path) -> None:
         assert refusal_takes(services.port) < 1
         assert services.metric("decision", "mtpolicyd_log_lines_lost_total") == 1
         for name in ("decision", "frontend"):
-            pid = pid_of(process.pid, name)
-            os.kill(int(pid), signal.SIGKILL)
+            pid = signal_to(process.pid, name, signal.SIGKILL)
             wait_until(lambda name=name, pid=pid: started_again(process.pid, name, pid), what="it is back")
         services.wait_connected()
         assert refusal_takes(services.port) < 1
-
-
-def started_again(launcher: int, name: str, before: str) -> bool:
-    """Whether another process has taken its place."""
-    return pid_of(launcher, name) not in ("", before)
-
-
-def pid_of(launcher: int, name: str) -> str:
-    """The service of this launcher, empty if there is none at the moment."""
-    command = ["pgrep", "-P", str(launcher), "-f", "--", f"-m {name}"]
-    return subprocess.run(command, capture_output=True, text=True).stdout
 
 
 def test_output_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:

@@ -10,12 +10,21 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from prometheus_client.parser import text_string_to_metric_families
 
 SERVICES = ("quota", "decision", "frontend")
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
+
+
+# sd_listen_fds(3): the process that is meant has the socket as descriptor 3.
+PASS_SOCKET = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+    "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 
 def free_port() -> int:
@@ -41,9 +50,10 @@ class Services:
     Args:
         directory: for state and logs.
         settings: MTPOLICYD_* without the prefix, e.g. {"THRESHOLD": "10"}.
+        held: hold the listening socket for Postfix and pass it to each frontend, as a systemd .socket does.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] = {}) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] = {}, *, held: bool = False) -> None:
         self.directory = directory
         self.port = free_port()
         self.metrics_ports = {name: free_port() for name in SERVICES}
@@ -65,16 +75,28 @@ class Services:
             **{f"MTPOLICYD_{name}": value for name, value in settings.items()},
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.held = socket.create_server(("127.0.0.1", self.port), backlog=1024) if held else None
 
     def start(self, *names: str) -> None:
         """Start the named services, or all, and wait until they answer."""
         for name in names or SERVICES:
             with self.log_path(name).open("ab") as log:
-                self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", name], env=self.environment, stdout=log, stderr=log
-                )
+                self.processes[name] = self._spawn(name, log)
         for name in names or SERVICES:
             wait_until(lambda name=name: self._answers(name), seconds=START_SECONDS, what=f"{name} is up")
+
+    def _spawn(self, name: str, log: BinaryIO) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", name]
+        if self.held is None or name != "frontend":
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        held = self.held.fileno()
+        return subprocess.Popen(
+            [sys.executable, "-c", PASS_SOCKET, str(held), *command],
+            env=self.environment,
+            stdout=log,
+            stderr=log,
+            pass_fds=[held],
+        )
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal; SIGKILL and SIGTERM wait for the end."""
@@ -99,6 +121,8 @@ class Services:
                     process.kill()
                     process.wait()
                     raise
+        if self.held is not None:
+            self.held.close()
 
     def metric(self, service: str, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
@@ -111,6 +135,12 @@ class Services:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def ready_pid(self, service: str) -> int:
+        """The process that is ready. Raises OSError if none is."""
+        url = f"http://127.0.0.1:{self.metrics_ports[service]}/readyz"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.read())
 
     def wait_connected(self) -> None:
         """Wait until the streams between the services stand."""
@@ -140,9 +170,9 @@ class Services:
 
 
 @contextmanager
-def running(directory: Path, **settings: str) -> Iterator[Services]:
+def running(directory: Path, *, held: bool = False, **settings: str) -> Iterator[Services]:
     """All three services, connected; stopped at the end."""
-    services = Services(directory, settings)
+    services = Services(directory, settings, held=held)
     try:
         services.start()
         services.wait_connected()

@@ -16,6 +16,7 @@ from chassis import launcher
 from chassis.http import metrics_server
 from chassis.launcher import SERVICES, Launcher
 from chassis.settings import Address, Endpoint, ServiceSettings
+from chassis.sockets import Listeners, listening
 from tests.support.observed import Observed
 from tests.support.services import free_port
 
@@ -50,6 +51,11 @@ class Settings(ServiceSettings):
 
     sample_metrics: Endpoint = Field(Address("127.0.0.1", 1), description="where it is healthy")
     sample_banner: str = ""
+    sample_port: int = 0
+
+    @property
+    def listeners(self) -> Listeners | None:
+        return Listeners(("127.0.0.1", "::1"), self.sample_port) if self.sample_port else None
 
     @property
     def metrics_endpoint(self) -> Address:
@@ -65,6 +71,7 @@ class Stage:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.address = Address("127.0.0.1", free_port())
+        self.frontend_port = 0
         (directory / "notes").touch()
         for name in SERVICES:
             self.write(name, RUNS)
@@ -108,8 +115,10 @@ class Stage:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[int]"]:
         """The launcher in this process; it is stopped at the end unless it has stopped itself."""
-        run = Launcher({name: Settings(sample_metrics=self.address, sample_banner=name) for name in SERVICES})
-        task = asyncio.create_task(run.run())
+        settings = {name: Settings(sample_metrics=self.address, sample_banner=name) for name in SERVICES}
+        port = {"sample_port": self.frontend_port}
+        settings["frontend"] = settings["frontend"].model_copy(update=port)
+        task = asyncio.create_task(Launcher(settings).run())
         # From its first step on it takes the signals, which would otherwise end the tests.
         await asyncio.sleep(0)
         try:
@@ -285,6 +294,19 @@ async def test_a_service_that_ends_well_by_itself_is_started_again(stage: Stage,
     ]
 
 
+async def test_ending_well_does_not_lengthen_the_pause(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    """However often an admin restarts a service, the next restart is as quick as the first."""
+    monkeypatch.setattr(launcher, "RESTART_MOST_SECONDS", 60)
+    stage.write("quota", ends_with(0, times=3))
+    async with stage.running():
+        await stage.until_all_run()
+        await stage.until(lambda: stage.count("quota started") == 4)
+
+    assert [line.rpartition(" in ")[2] for line in said(capsys)] == ["0.1 s", "0.1 s", "0.1 s"]
+
+
 async def test_a_service_that_cannot_be_started_is_tried_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +324,85 @@ async def test_a_service_that_cannot_be_started_is_tried_again(
         await stage.until(lambda: stage.count("quota started") and stage.count("frontend started"))
         await asyncio.sleep(0.3)
         assert stage.count("decision started") == 1
+
+
+# Held sockets
+
+ANSWERS = """
+import socket
+from chassis.sockets import inherited
+listeners = inherited()
+note(f"took {','.join(str(each.fileno()) for each in listeners)}")
+while True:
+    listeners[0].accept()[0].sendall(str(os.getpid()).encode())
+"""
+ANSWERS_ONCE = ANSWERS.replace("while True", "for _ in range(1)")
+
+
+async def test_who_connects_while_a_service_restarts_waits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    """The launcher has the listening sockets and passes them to each process of the service, from 3 on."""
+    monkeypatch.setattr(launcher, "RESTART_FIRST_SECONDS", 0.5)
+    monkeypatch.setattr(launcher, "RESTART_MOST_SECONDS", 0.5)
+    stage.frontend_port = free_port()
+    stage.write("frontend", ANSWERS_ONCE)
+    async with stage.running():
+
+        async def ask() -> int:
+            reader, writer = await asyncio.open_connection("127.0.0.1", stage.frontend_port)
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            return int(answer)
+
+        first = await ask()
+        await stage.first_words(capsys)
+        stage.write("frontend", ANSWERS)
+        second = await ask()
+        await stage.until_all_run()
+
+    assert first != second
+    assert [pid for note, pid in stage.notes if note == "frontend took 3,4"] == [first, second]
+    assert [note for note, _ in stage.notes if "took" in note] == ["frontend took 3,4"] * 2
+
+
+async def test_the_sockets_are_closed_before_the_services_are_stopped(stage: Stage) -> None:
+    """Nobody waits for a service that does not come back."""
+    stage.frontend_port = free_port()
+    async with stage.running():
+        await stage.until_all_run()
+
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", stage.frontend_port)
+
+
+async def test_a_port_in_use_is_said_before_anything_is_started(stage: Stage, capsys: CapSys) -> None:
+    """In one line, with exit code 1."""
+    stage.frontend_port = free_port()
+    place = f"127.0.0.1, ::1 port {stage.frontend_port}"
+    with listening(Listeners(("127.0.0.1",), stage.frontend_port)):
+        async with stage.running() as task:
+            assert await asyncio.wait_for(task, 10) == 1
+
+    assert stage.notes == []
+    assert said(capsys) == [f"univention-mtpolicyd: cannot listen on {place}: Address already in use"]
+
+
+async def test_sockets_that_the_launcher_was_passed_are_passed_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a systemd .socket unit, say; those of the settings are not opened then."""
+    stage.frontend_port = 1  # which could not be opened twice, and is not asked
+    stage.write("frontend", ANSWERS)
+    with listening(Listeners(("127.0.0.1",), free_port())) as sockets:
+        port = sockets[0].getsockname()[1]
+        monkeypatch.setattr(launcher, "inherited", lambda: [sockets[0].dup()])
+        async with stage.running():
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            answer = int(await asyncio.wait_for(reader.read(), 10))
+            writer.close()
+
+    assert ("frontend took 3", answer) in stage.notes
 
 
 # Stopping
@@ -374,6 +475,7 @@ async def test_if_the_launcher_is_killed_its_services_end(stage: Stage) -> None:
         "from chassis.settings import Address\n"
         "class Settings:\n"
         f"    metrics_endpoint = Address('127.0.0.1', {stage.address.port})\n"
+        "    listeners = None\n"
         "asyncio.run(launcher.Launcher(dict.fromkeys(launcher.SERVICES, Settings())).run())\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)

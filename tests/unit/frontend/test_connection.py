@@ -289,17 +289,30 @@ def test_closing_when_idle_is_at_once_without_a_request() -> None:
     assert (client.transport.closed, client.transport.aborted) == (True, False)
 
 
-def test_closing_when_idle_waits_for_the_request_that_is_out() -> None:
-    """It is answered; those behind it are not asked."""
+def test_closing_when_idle_answers_what_was_read() -> None:
+    """The request that is out and those behind it; then the connection ends, and takes no more."""
     client = Client()
     client.send(with_login(b"1") + with_login(b"2"))
     client.connection.close_when_idle()
+    client.asker.answer(b"1")
     assert client.transport.closed is False
 
-    client.asker.answer(b"1")
-    assert client.replies == [b"action=DEFER 1"]
+    client.asker.answer(b"2")
+    assert client.replies == [b"action=DEFER 1", b"action=DEFER 2"]
     assert client.transport.closed is True
-    assert client.asker.instances == [b"1"]
+
+
+def test_closing_when_idle_waits_for_the_rest_of_a_request() -> None:
+    """It ends between requests, not in the middle of one; the reply is flushed, not thrown away."""
+    client = Client()
+    client.send(without_login()[:5])
+    client.connection.close_when_idle()
+    assert client.transport.closed is False
+
+    client.transport.unread = 1
+    client.send(without_login()[5:])
+    assert client.replies == [b"action=DUNNO"]
+    assert (client.transport.closed, client.transport.aborted) == (True, False)
 
 
 @pytest.mark.parametrize(("unread", "aborted"), [(0, False), (1, True)])
