@@ -1,5 +1,7 @@
 """The composition root of quota: the one module that knows all the others."""
 
+from pathlib import Path
+
 from chassis.config import Config, read_file
 from chassis.errors import StartError
 from chassis.grpc_server import grpc_server
@@ -15,7 +17,8 @@ from quota.service import QuotaService
 from quota.settings import Settings
 from quota.state_dir import locked_state_dir
 from quota.store.checkpoint import Checkpointer
-from quota.store.interface import StoreError
+from quota.store.interface import StoreCorruptError, StoreError
+from quota.store.mending import MendingStore
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
@@ -30,8 +33,19 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     path = stack.enter_context(locked_state_dir(settings.statedir)) / DATABASE
     checkpointer = Checkpointer(path, failed=lambda reason: log.error("checkpoint_failed", reason=reason))
     stack.callback(checkpointer.close)
+    corrupt = metrics.counter("store_corrupt_total", "Stores that were found corrupt and moved aside.")
+
+    def moved(aside: Path, error: StoreCorruptError) -> None:
+        corrupt.inc()
+        log.error("store_corrupt", reason=error, moved_to=aside, consequence="the counts begin anew")
+
     try:
-        store = SqliteStore(path, committed=checkpointer.committed)
+        store = MendingStore(
+            path,
+            lambda: SqliteStore(path, committed=checkpointer.committed),
+            alone=checkpointer.kept_away,
+            moved=moved,
+        )
     except StoreError as error:
         raise StartError(f"cannot open {path}: {error}") from error
     writer = Writer(

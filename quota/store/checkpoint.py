@@ -7,7 +7,8 @@ begins anew (https://sqlite.org/wal.html#avoiding_excessively_large_wal_files).
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 INTERVAL_SECONDS = 1.0
@@ -29,6 +30,8 @@ class Checkpointer:
         self._work = threading.Event()
         self._stop = threading.Event()
         self._wal_is_large = False
+        self._db: sqlite3.Connection | None = None
+        self._using_file = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -41,24 +44,41 @@ class Checkpointer:
         large, self._wal_is_large = self._wal_is_large, False
         return large
 
+    @contextmanager
+    def kept_away(self) -> Iterator[None]:
+        """Until left, have the file neither open nor opened."""
+        with self._using_file:
+            self._let_go()
+            yield
+
     def close(self) -> None:
         self._stop.set()
         self._work.set()
         self._thread.join()
 
     def _run(self) -> None:
-        db = None
         failing = False
         while self._work.wait() and not self._stop.wait(INTERVAL_SECONDS):
             self._work.clear()
             try:
-                db = db or sqlite3.connect(self._path, isolation_level=None)
-                _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                self._wal_is_large = pages > LARGE_WAL_PAGES
+                self._checkpoint()
                 failing = False
             except sqlite3.Error as error:
                 if not failing:
                     self._failed(str(error))
                 failing = True
-        if db is not None:
-            db.close()
+        with self._using_file:
+            self._let_go()
+
+    def _checkpoint(self) -> None:
+        with self._using_file:
+            if self._db is None:
+                # The thread that lets go is another one.
+                self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            _, pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._wal_is_large = pages > LARGE_WAL_PAGES
+
+    def _let_go(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None

@@ -18,6 +18,10 @@ class StoreBusyError(StoreError):
     """Somebody else holds the store; the same call may succeed a moment later."""
 
 
+class StoreCorruptError(StoreError):
+    """What the store has kept is damaged: it will not heal by trying again."""
+
+
 class Store(Protocol):
     """Counts of accounts, and which messages they were counted for.
 
@@ -47,6 +51,7 @@ class Store(Protocol):
 
         Raises:
             StoreBusyError: try again.
+            StoreCorruptError: see there.
             StoreError: this try has failed for another reason.
         """
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from quota.assessment import Assessment, Counter, assess
 from quota.domain import Charge, ChargeResult, Outcome, Refusal, Stage, Unit
 from quota.periods import day_of, end_of_day
-from quota.store.interface import KEEP_DAYS, REFUSED_MS, StoreBusyError, StoreError
+from quota.store.interface import KEEP_DAYS, REFUSED_MS, StoreBusyError, StoreCorruptError, StoreError
 from quota.store.origins import ACCEPTED, FORGET_ORIGIN, OLD_ORIGINS, OriginKey, OriginTable
 
 BUSY_TIMEOUT_MS = 100
@@ -69,6 +69,13 @@ class _Message(NamedTuple):
     first: bytes | None  # the first recipient's hash; empty or None if the first charge was at no recipient
 
 
+_ERRORS = {
+    sqlite3.SQLITE_BUSY: StoreBusyError,
+    sqlite3.SQLITE_LOCKED: StoreBusyError,
+    sqlite3.SQLITE_CORRUPT: StoreCorruptError,
+    sqlite3.SQLITE_NOTADB: StoreCorruptError,
+}
+
 CounterKey = tuple[int, int, str, Unit]
 
 
@@ -81,6 +88,7 @@ class SqliteStore:
 
     Raises:
         StoreError: the file cannot be opened, or was written by a newer version.
+        StoreCorruptError: it is no database, or a damaged one.
     """
 
     def __init__(self, path: Path, committed: Callable[[], None] = lambda: None) -> None:
@@ -89,12 +97,16 @@ class SqliteStore:
         with store_errors():
             # The writer's thread is not the one that opens; the interface promises one at a time.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA wal_autocheckpoint = 0")
-            self._migrate()
-            self._origins = OriginTable(self._db)
+            try:
+                self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute("PRAGMA wal_autocheckpoint = 0")
+                self._migrate()
+                self._origins = OriginTable(self._db)
+            except BaseException:
+                self.close()
+                raise
 
     def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | None]:
         with self._transaction():
@@ -352,11 +364,7 @@ def store_errors() -> Iterator[None]:
     """Turns SQLite's errors into those of the interface."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         # sqlite_errorcode is missing on errors that Python's module raises itself.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise (StoreBusyError if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else StoreError)(
-            str(error)
-        ) from error
-    except sqlite3.Error as error:
-        raise StoreError(str(error)) from error
+        raise _ERRORS.get(code, StoreError)(str(error)) from error

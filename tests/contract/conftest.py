@@ -1,18 +1,32 @@
 """Every store, with its reader, runs the tests of this folder: a new store is one more `param` here."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from quota.store.interface import Reader, Store
+from quota.store.interface import Reader, Store, StoreCorruptError
+from quota.store.mending import MendingStore
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
 
 Opener = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite"])
+def sqlite(path: Path) -> SqliteStore:
+    return SqliteStore(path)
+
+
+def mending(path: Path) -> MendingStore:
+    return MendingStore(path, lambda: SqliteStore(path), alone=nullcontext, moved=unexpected)
+
+
+def unexpected(aside: Path, error: StoreCorruptError) -> None:
+    raise AssertionError(error)
+
+
+@pytest.fixture(params=[sqlite, mending])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens the same store again each time: calling it twice is a restart."""
     opened: list[Store] = []
@@ -20,7 +34,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opene
     def open_again() -> Store:
         if opened:
             opened[-1].close()
-        opened.append(SqliteStore(tmp_path / "quota.sqlite3"))
+        opened.append(request.param(tmp_path / "quota.sqlite3"))
         return opened[-1]
 
     yield open_again

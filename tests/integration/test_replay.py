@@ -100,16 +100,18 @@ def test_the_replay_says_what_the_services_really_answer(tmp_path: Path, with_ke
     key = tmp_path / "key"
     key.write_text(KEY + "\n")
     # Networks cannot be applied to hashed addresses.
-    networks = {} if with_key else {"EXEMPT_NETWORKS": "9.9.9.0/24"}
-    old = {"THRESHOLD": "1000", "ALLOWEDCOUNTRIES": "DE,US,CH"}
-    new = {
+    networks: dict[str, Any] = {} if with_key else {"EXEMPT_NETWORKS": "9.9.9.0/24"}
+    old: dict[str, Any] = {"THRESHOLD": "1000", "ALLOWEDCOUNTRIES": "DE,US,CH"}
+    new: dict[str, Any] = {
         "THRESHOLD": "6",
         "ALLOWEDCOUNTRIES": "DE",
         "EXEMPT_ACCOUNTS": "exempt",
         "COUNT": "recipients",
         **networks,
     }
-    recording = {"RECORD_DIRECTORY": str(records)} | ({"RECORD_KEY_FILE": str(key)} if with_key else {})
+    recording: dict[str, Any] = {"RECORD_DIRECTORY": str(records)} | (
+        {"RECORD_KEY_FILE": str(key)} if with_key else {}
+    )
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()

@@ -41,7 +41,7 @@ def by_account(found: dict[str, Any]) -> dict[str, dict[tuple[str, bool], int]]:
 
 def test_what_observe_mode_let_pass_is_reported(tmp_path: Path) -> None:
     """Who, from where, how much; and the lines that are suggested let them pass once rules are enforced."""
-    settings = {"THRESHOLD": "3", "EXEMPT_ACCOUNTS": "printer"}
+    settings: dict[str, Any] = {"THRESHOLD": "3", "EXEMPT_ACCOUNTS": "printer"}
     for name in ("observe", "enforce"):
         (tmp_path / name).mkdir()
     with running(tmp_path / "observe", COUNTRY_MODE="observe", QUOTA_MODE="observe", **settings) as services:

@@ -1,12 +1,18 @@
-"""A store, and a reader of one, that do what a test says."""
+"""A store, and a reader of one, that do what a test says; and files of the real one that are damaged."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from quota.domain import Charge, ChargeResult, Outcome, Refusal, RefusedNow, Report
+from quota.store.sqlite import SqliteStore
+from tests.support.charges import NOON, charge
 
 WAIT_SECONDS = 10.0
+PAGE_BYTES = 4096
 EMPTY = Report(None, (), (), False)
 
 
@@ -91,3 +97,30 @@ class FakeReader:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+ACCOUNTS = [b"user%d" % number for number in range(20_000)]
+
+
+def fill(path: Path) -> list[bytes]:
+    """Make a SQLite store that is larger than what SQLite keeps in memory; returns the accounts in it."""
+    path.write_bytes(_filled())
+    return ACCOUNTS
+
+
+@cache
+def _filled() -> bytes:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "store"
+        store = SqliteStore(path)
+        store.apply([charge(account=account, instance=b"filled") for account in ACCOUNTS], NOON)
+        store.close()
+        return path.read_bytes()
+
+
+def spoil(path: Path) -> None:
+    """Overwrite all pages of a database but the first, in place."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(PAGE_BYTES)
+        file.write(b"\xa5" * (size - PAGE_BYTES))

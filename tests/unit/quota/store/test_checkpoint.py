@@ -181,3 +181,17 @@ def test_closing_waits_for_no_interval(monkeypatch: pytest.MonkeyPatch, path: Pa
 
     assert time.monotonic() - started < 5
     assert not path.exists()
+
+
+def test_who_is_kept_away_leaves_the_file_alone(
+    tmp_path: Path, path: Path, checkpointer: Checkpointer, store: SqliteStore
+) -> None:
+    """So it can be moved; afterwards the checkpoints go on."""
+    store.apply([charge()], NOON)
+    assert eventually(partial(counters_are, 1, path, tmp_path / "copy"))
+    with checkpointer.kept_away():
+        store.apply([charge(account=b"second")], NOON)
+        time.sleep(0.02)
+        assert counters_in(path, tmp_path / "copy") == 1
+
+    assert eventually(partial(counters_are, 2, path, tmp_path / "copy"))

@@ -1,0 +1,213 @@
+"""The store is locked, its disk full or read-only, its file corrupt: a defined answer, and back by itself."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.disks import fill_up, remount, small_disk
+from tests.support.effort import FULL, SLACK_SECONDS
+from tests.support.launching import READY, launched, pid_of, read_until, signal_to
+from tests.support.load import LIMIT, Load, charged
+from tests.support.policy import PolicyClient
+from tests.support.services import Services, running, wait_until
+from tests.support.stores import fill, spoil
+
+QUOTA_SECONDS = 1.5
+LOCKED_SECONDS = 10.0 if FULL else 3.0
+DEFERRED = "DEFER 4.3.0 "
+LOCKER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process is writing."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCKER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        yield
+        process.communicate()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk under the state directory."""
+    with small_disk(tmp_path / "state", megabytes=16) as disk:
+        yield disk
+
+
+@contextmanager
+def running_for_load(directory: Path) -> Iterator[Services]:
+    with running(directory, ON_FAILURE="defer", THRESHOLD=str(LIMIT)) as services:
+        yield services
+
+
+def ask(services: Services, user: str) -> tuple[str, float]:
+    """The answer to one mail, and the seconds that it took."""
+    started = time.monotonic()
+    with PolicyClient(services.port) as client:
+        return client.ask(sasl_username=user), time.monotonic() - started
+
+
+def store_up(services: Services) -> bool:
+    return services.metric("quota", "mtpolicyd_store_up") == 1
+
+
+def assert_told_once(services: Services) -> None:
+    """One line when it began and one when it ended, however many charges met it."""
+    assert services.log("quota").count("event=store_failed") == 1
+    assert services.log("quota").count("event=store_works_again") == 1
+    assert services.metric("quota", "mtpolicyd_store_errors_total", op="apply") > 0
+
+
+def test_a_lock_costs_a_failure_action_in_time_and_ends_by_itself(tmp_path: Path) -> None:
+    """Some other process has the store; the charges that met it are done once, or not at all."""
+    with running_for_load(tmp_path) as services:
+        with Load(services.port) as load:
+            load.wait_for_answers(100)
+            with locked(tmp_path / "state" / "quota.sqlite3"):
+                began = time.monotonic()
+                answer, seconds = ask(services, "meanwhile")
+                inbound, inbound_seconds = ask(services, "")
+                down = not store_up(services)
+                time.sleep(max(0.0, LOCKED_SECONDS - (time.monotonic() - began)))
+            wait_until(lambda: store_up(services), seconds=1 + SLACK_SECONDS, what="the store works again")
+            load.wait_for_answers(100)
+
+        assert answer.startswith(DEFERRED)
+        assert seconds < QUOTA_SECONDS + 0.1 + SLACK_SECONDS
+        assert (inbound, inbound_seconds < SLACK_SECONDS, down) == ("DUNNO", True, True)
+        assert_told_once(services)
+        load.books.assert_balanced(services)
+
+
+def test_a_full_disk_costs_the_failure_action_until_there_is_room(tmp_path: Path, disk: Path) -> None:
+    """At once, not after the deadline; nothing that was accepted is lost."""
+    with running_for_load(tmp_path) as services:
+        with Load(services.port) as load:
+            load.wait_for_answers(100)
+            filler = fill_up(disk)
+            wait_until(lambda: not store_up(services), what="the disk is full")
+            answers = [ask(services, f"meanwhile{number}")[0] for number in range(3)]
+            inbound = ask(services, "")[0]
+            filler.unlink()
+            wait_until(lambda: store_up(services), what="there is room again")
+            load.wait_for_answers(100)
+
+        assert [answer for answer in answers if not answer.startswith(DEFERRED)] == []
+        assert inbound == "DUNNO"
+        assert "database or disk is full" in services.log("quota")
+        load.books.assert_balanced(services)
+
+
+def test_a_read_only_directory_is_said_and_quota_comes_back_by_itself(tmp_path: Path, disk: Path) -> None:
+    """quota cannot start there: it says why, the launcher tries on, mail is deferred and then checked."""
+    services = Services(tmp_path, {"ON_FAILURE": "defer"})
+    with launched(services) as launcher:
+        read_until(launcher, READY)
+        assert until_answered(services, "DUNNO")
+        while not remount(disk, "ro"):
+            if pid_of(launcher.pid, "quota"):
+                signal_to(launcher.pid, "quota", signal.SIGKILL)
+            time.sleep(0.02)
+        told = read_until(launcher, b"event=cannot_start").decode()
+        told += read_until(launcher, b"Read-only file system").decode()
+        meanwhile = until_answered(services, DEFERRED)
+        assert remount(disk, "rw")
+
+        assert meanwhile
+        assert f"cannot use the state directory {disk}: Read-only file system" in told
+        # The launcher's pauses grow to ten seconds.
+        assert until_answered(services, "DUNNO", seconds=30)
+
+
+def until_answered(services: Services, expected: str, *, seconds: float = 10) -> bool:
+    """Ask new mails until one is answered so."""
+    deadline = time.monotonic() + seconds
+    while not (answered := ask(services, "somebody")[0].startswith(expected)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return answered
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "not_a_file"])
+def test_a_start_with_a_corrupt_store(tmp_path: Path, damage: str) -> None:
+    """It is moved aside and kept, and the counts begin anew; what is no file at all ends the start."""
+    path = tmp_path / "state" / "quota.sqlite3"
+    path.parent.mkdir()
+    fill(path)
+    if damage == "garbage":
+        path.write_bytes(b"garbage" * 10_000)
+    elif damage == "truncated":
+        with path.open("r+b") as file:
+            file.truncate(5 * 4096)
+    else:
+        path.unlink()
+        path.mkdir()
+        services = Services(tmp_path)
+        ended = subprocess.run(
+            [sys.executable, "-m", "quota"], env=services.environment, capture_output=True, text=True
+        )
+        assert ended.returncode == 1
+        assert f"cannot open {path}: unable to open database file" in ended.stdout
+        return
+    before = path.read_bytes()
+    with running_for_load(tmp_path) as services:
+        answers = [ask(services, f"user{number}")[0] for number in range(100)]
+
+        assert set(answers) == {"DUNNO"}
+        (aside,) = moved_aside(services)
+        assert aside.read_bytes() == before
+        assert_moved_once(services, aside)
+
+
+def test_a_store_that_is_spoilt_while_it_is_used(tmp_path: Path) -> None:
+    """Under load: no failure action; what is accepted from then on is counted in the new store."""
+    path = tmp_path / "state" / "quota.sqlite3"
+    path.parent.mkdir()
+    accounts = fill(path)
+    with running_for_load(tmp_path) as services:
+        with Load(services.port) as load:
+            load.wait_for_answers(100)
+            spoil(path)
+            answers = [ask(services, account.decode())[0] for account in accounts[::500]]
+            load.wait_for_answers(500)
+
+        assert set(answers) == {"DUNNO"}
+        assert (load.books.default_actions, load.books.failure_actions) == (0, 0)
+        assert load.books.problems == []
+        (aside,) = moved_aside(services)
+        assert_moved_once(services, aside)
+        # What was accepted before is in the file that lies aside. The limit held from then on.
+        assert max(charged(services).values()) <= LIMIT
+        assert sum(load.books.accepted.values()) + len(answers) >= sum(charged(services).values())
+
+
+def moved_aside(services: Services) -> list[Path]:
+    return sorted((services.directory / "state").glob("quota.sqlite3.corrupt-*Z"))
+
+
+def assert_moved_once(services: Services, aside: Path) -> None:
+    """One line with where it lies, one count; the new store is sound."""
+    log = services.log("quota")
+    assert log.count("event=store_corrupt") == 1
+    assert f"moved_to={aside}" in log
+    assert services.metric("quota", "mtpolicyd_store_corrupt_total") == 1
+    assert store_up(services)
+    with closing(sqlite3.connect(services.directory / "state" / "quota.sqlite3")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -1,0 +1,144 @@
+"""What becomes of a store whose file is corrupt."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from quota.domain import Charge, ChargeResult, Outcome
+from quota.store import mending as module
+from quota.store.interface import StoreCorruptError, StoreError
+from quota.store.mending import MendingStore
+from quota.store.sqlite import SqliteStore
+from tests.support.charges import NOON, charge
+from tests.support.stores import fill, spoil
+
+NOISE = b"this is no database, " * 1000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "quota.sqlite3"
+
+
+class Mended:
+    """A mending store, what it has moved, and whether it was alone then."""
+
+    def __init__(self, path: Path) -> None:
+        self.moved: list[Path] = []
+        self.reasons: list[str] = []
+        self.alone = 0
+        self.store = MendingStore(path, lambda: SqliteStore(path), alone=self._alone, moved=self._moved)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.alone += 1
+        yield
+
+    def _moved(self, aside: Path, error: StoreCorruptError) -> None:
+        self.moved.append(aside)
+        self.reasons.append(str(error))
+
+    def used(self, *charges: Charge) -> list[int]:
+        results = self.store.apply(charges, NOON)
+        assert all(isinstance(result, ChargeResult) for result in results)
+        return [result.limits[0].used for result in results if result is not None]
+
+
+def test_a_file_that_is_no_database_is_moved_aside_and_kept(path: Path) -> None:
+    """A new store goes on."""
+    path.write_bytes(NOISE)
+    mended = Mended(path)
+    assert mended.used(charge()) == [1]
+    mended.store.close()
+
+    (aside,) = mended.moved
+    assert aside.read_bytes() == NOISE
+    assert aside.name.startswith("quota.sqlite3.corrupt-2")
+    assert (mended.reasons, mended.alone) == (["file is not a database"], 1)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT used FROM counter").fetchall() == [(1,)]
+
+
+def test_a_file_that_is_spoilt_while_it_is_used_is_moved_aside(path: Path) -> None:
+    """With its WAL. The charge that met it is done in the new store, and nobody hears of a failure."""
+    accounts = fill(path)
+    mended = Mended(path)
+    mended.used(charge(account=b"in the WAL"))
+    spoil(path)
+    results = [mended.used(charge(account=account)) for account in accounts[::100]]
+    again = mended.used(charge(account=accounts[0], instance=b"i2"))
+    mended.store.close()
+
+    assert results == [[1]] * len(results)
+    assert again == [2]
+    (aside,) = mended.moved
+    assert aside.with_name(aside.name + "-wal").stat().st_size > 0
+
+
+def test_a_truncated_file_is_corrupt(path: Path) -> None:
+    """As after a disk that was full, or a copy that was broken off."""
+    fill(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    mended = Mended(path)
+    mended.store.expire(NOON, 1000)
+    results = [mended.used(charge(account=b"user%d" % number)) for number in range(50)]
+    mended.store.close()
+
+    assert len(mended.moved) == 1
+    assert results[-1] == [1]
+
+
+def test_a_sound_file_is_left_alone(path: Path) -> None:
+    """And so is one that cannot be opened for another reason."""
+    first = Mended(path)
+    first.used(charge())
+    first.store.close()
+    second = Mended(path)
+    assert second.used(charge(instance=b"i2")) == [2]
+    second.store.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="schema 99"):
+        Mended(path)
+
+    assert [each.name for each in path.parent.iterdir()] == ["quota.sqlite3"]
+
+
+def test_after_five_corrupt_files_the_store_fails_until_they_are_removed(path: Path) -> None:
+    """A failing disk must not let everybody begin at 0 again and again, nor be filled with copies."""
+    for _ in range(module.MAX_KEPT):
+        path.write_bytes(NOISE)
+        Mended(path).store.close()
+    path.write_bytes(NOISE)
+    with pytest.raises(StoreError, match="file is not a database, and 5 corrupt files lie beside it already"):
+        Mended(path)
+
+    assert path.read_bytes() == NOISE
+    for kept in path.parent.glob("*.corrupt-*"):
+        kept.unlink()
+    mended = Mended(path)
+    assert mended.used(charge()) == [1]
+    mended.store.close()
+
+
+def test_what_cannot_be_moved_fails_until_it_can(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both reasons; the next try is a new one."""
+    accounts = fill(path)
+    mended = Mended(path)
+    spoil(path)
+
+    def rename(_: Path, __: Path) -> Path:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        with pytest.raises(StoreError, match="malformed, and cannot be moved aside: Read-only file system"):
+            [mended.used(charge(account=account)) for account in accounts[::100]]
+    results = mended.store.apply([charge(account=accounts[0])], NOON)
+    mended.store.close()
+
+    assert [result.outcome for result in results if result] == [Outcome.CHARGED]
