@@ -7,8 +7,12 @@ from typing import Protocol, cast
 
 from frontend.policy_wire import PolicyParser, PolicyRequest, WireError
 
-# A client may send its next requests before it has read a reply, but only so far ahead.
-PAUSE_READING_BYTES = 128 * 1024
+# What is read at a time, and what may wait to be written: as many clients as there may be can send without
+# end and never read, and all that is kept of each is this and one request.
+READ_BYTES = 16 * 1024
+WRITE_BYTES = 16 * 1024
+# One for all: what was read is copied out before anything else is read.
+_chunk = bytearray(READ_BYTES)
 
 
 class Connections(Protocol):
@@ -22,6 +26,9 @@ class Connections(Protocol):
     def refused(self, connection: "PolicyConnection", error: WireError) -> None:
         """Its bytes were no request; it has been closed."""
 
+    def later(self, turn: Callable[[], None]) -> None:
+        """Call `turn` when all that is ready now has had its turn."""
+
 
 class Asker(Protocol):
     """Answers requests."""
@@ -30,8 +37,12 @@ class Asker(Protocol):
         """Call `answer` exactly once, now or later, with a whole reply."""
 
 
-class PolicyConnection(asyncio.Protocol):
-    """Asks one request at a time, so replies leave in the order of the requests."""
+class PolicyConnection(asyncio.BufferedProtocol):
+    """Asks one request at a time, so replies leave in the order of the requests.
+
+    A client that sends its next requests before it has heard, which Postfix does not, has one request asked
+    in each turn of the loop, and is not read from meanwhile: it holds nobody up and fills no memory.
+    """
 
     def __init__(self, connections: Connections, asker: Asker) -> None:
         self._connections = connections
@@ -39,7 +50,8 @@ class PolicyConnection(asyncio.Protocol):
         self._parser = PolicyParser()
         self._transport: asyncio.Transport | None = None
         self._asking = False  # a request is out
-        self._proceeding = False  # _proceed is on the stack: an answer that comes at once must not nest
+        self._waits_for_turn = False
+        self._wants_more = True  # what is buffered is not a whole request
         self._writable = True
         self._reading = True
         self._at_eof = False
@@ -69,6 +81,7 @@ class PolicyConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
         if not self._connections.opened(self):
             self._transport.abort()
 
@@ -76,15 +89,21 @@ class PolicyConnection(asyncio.Protocol):
         self._transport = None
         self._connections.closed(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return _chunk
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(_chunk[:nbytes])
+
+    def data_received(self, data: bytes | bytearray) -> None:
         self._parser.receive(data)
         self._proceed()
 
     def eof_received(self) -> bool:
         self._at_eof = True
         self._proceed()
-        # A half-closed client still reads the reply that it waits for.
-        return self._asking or not self._writable
+        # A half-closed client still reads the replies that it waits for.
+        return self._asking or self._waits_for_turn or not self._writable
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -94,27 +113,28 @@ class PolicyConnection(asyncio.Protocol):
         self._proceed()
 
     def _proceed(self) -> None:
-        if self._proceeding or self._transport is None:
+        """Ask the next request if there is one and no other is out."""
+        if self._transport is None or self._transport.is_closing():
             return
-        self._proceeding = True
-        try:
-            while not self._asking and self._writable and not self._transport.is_closing():
-                request = self._parser.next_request()
-                if request is None:
-                    if self._at_eof:
-                        self._parser.end()
-                        self._transport.close()
-                    break
-                self._asking = True
-                self._asker.ask(request, self._answer)
-        except WireError as error:
-            # Flushes the replies that are still to be sent, as far as the client reads them.
-            self._transport.close()
-            self._connections.refused(self, error)
-        finally:
-            self._proceeding = False
+        if not self._asking and self._writable and not self._waits_for_turn:
+            try:
+                self._ask_next(self._transport)
+            except WireError as error:
+                # Flushes the replies that are still to be sent, as far as the client reads them.
+                self._transport.close()
+                self._connections.refused(self, error)
         self._throttle()
         self._close_if_idle()
+
+    def _ask_next(self, transport: asyncio.Transport) -> None:
+        request = self._parser.next_request()
+        self._wants_more = request is None
+        if request is not None:
+            self._asking = True
+            self._asker.ask(request, self._answer)
+        elif self._at_eof:
+            self._parser.end()
+            transport.close()
 
     def _answer(self, reply: bytes) -> None:
         self._asking = False
@@ -122,6 +142,14 @@ class PolicyConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self._transport.write(reply)
+        if self._parser.buffered or self._at_eof:
+            self._waits_for_turn = True
+            self._connections.later(self._take_turn)
+        else:
+            self._close_if_idle()
+
+    def _take_turn(self) -> None:
+        self._waits_for_turn = False
         self._proceed()
 
     def _close_if_idle(self) -> None:
@@ -133,7 +161,7 @@ class PolicyConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        reading = self._parser.buffered < PAUSE_READING_BYTES
+        reading = self._wants_more or not self._parser.buffered
         if reading is not self._reading:
             self._reading = reading
             (transport.resume_reading if reading else transport.pause_reading)()

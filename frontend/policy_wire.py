@@ -77,7 +77,7 @@ class PolicyParser:
         """Bytes that have not become a request yet."""
         return len(self._buffer)
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | bytearray) -> None:
         """Add what has arrived."""
         self._buffer += data
 

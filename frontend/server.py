@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from chassis.errors import StartError
@@ -35,6 +35,7 @@ class PolicyServer:
         self.most = most
         self.clients = clients
         self._log = log
+        self._loop = asyncio.get_running_loop()
         self._connections: set[PolicyConnection] = set()
         self._empty = asyncio.Event()
         self._open = metrics.gauge("connections_open", "Connections from Postfix that are open.")
@@ -76,6 +77,10 @@ class PolicyServer:
         self._errors[error.kind].inc()
         self._log.warning("protocol_error", kind=error.kind, client=connection.peer)
 
+    def later(self, turn: Callable[[], None]) -> None:
+        """See frontend.connection.Connections."""
+        self._loop.call_soon(turn)
+
     @asynccontextmanager
     async def listening(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
         """Accept on listening sockets until left; then take no more, answer what is out, and close.
@@ -83,7 +88,7 @@ class PolicyServer:
         This process's sockets are closed then. Where somebody else holds them too, whoever connects from
         then on, or is not accepted yet, waits for the next process.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         servers: list[asyncio.Server] = []
         try:
             for sock in sockets:
@@ -102,7 +107,7 @@ class PolicyServer:
         """Close connections that have been idle for `IDLE_SECONDS`, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+            oldest = self._loop.time() - IDLE_SECONDS
             for connection in [c for c in self._connections if not c.busy and c.idle_since < oldest]:
                 connection.close()
 

@@ -14,6 +14,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.unread = 0
+        self.most_unread: int | None = None
         self.closed = False
         self.aborted = False
         self.reading = True
@@ -30,6 +31,9 @@ class FakeTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.closed = self.aborted = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.most_unread = high
 
     def is_closing(self) -> bool:
         return self.closed

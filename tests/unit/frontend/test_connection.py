@@ -1,10 +1,12 @@
 """One connection of a Postfix smtpd, without a socket."""
 
+from collections import deque
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
-from frontend.connection import PAUSE_READING_BYTES, PolicyConnection
+from frontend.connection import READ_BYTES, WRITE_BYTES, PolicyConnection
 from frontend.policy_wire import DUNNO, WireError
 from tests.support.transports import FakeAsker, FakeTransport, with_login, without_login
 
@@ -16,6 +18,17 @@ class Connections:
         self.room = room
         self.open: list[PolicyConnection] = []
         self.errors: list[str] = []
+        self.turns: deque[Callable[[], None]] = deque()
+        self.turning = False
+        self.stopped = False  # the test turns the loop, turn by turn
+
+    def later(self, turn: Callable[[], None]) -> None:
+        self.turns.append(turn)
+        if not (self.turning or self.stopped):
+            self.turning = True
+            while self.turns:
+                self.turns.popleft()()
+            self.turning = False
 
     def opened(self, connection: PolicyConnection) -> bool:
         self.open.append(connection)
@@ -243,21 +256,51 @@ def test_a_client_that_stops_reading_and_half_closes_gets_everything_later() -> 
     assert client.transport.closed is True
 
 
-def test_a_client_far_ahead_of_its_replies_is_not_read() -> None:
-    """Until the requests that wait have become few enough."""
+def test_a_client_ahead_of_its_replies_is_not_read() -> None:
+    """Until what it has sent is no whole request any more."""
     client = Client()
-    request = with_login(b"1")
-    rest = without_login() * (PAUSE_READING_BYTES // len(without_login()) + 1)
-    client.send(request)
-    client.send(rest[: PAUSE_READING_BYTES - 1])
+    client.send(with_login(b"1"))
     assert client.transport.reading is True
 
-    client.send(rest[PAUSE_READING_BYTES - 1 :])
+    client.send(without_login() + b"request=")
     assert client.transport.reading is False
 
     client.asker.answer(b"1")
     assert client.transport.reading is True
-    assert client.replies == [b"action=DEFER 1", *[b"action=DUNNO"] * rest.count(b"\n\n")]
+    assert client.replies == [b"action=DEFER 1", b"action=DUNNO"]
+
+
+def test_a_client_ahead_of_its_replies_has_one_request_asked_in_a_turn() -> None:
+    """So that a thousand of them leave room for their neighbours."""
+    client = Client()
+    client.connections.stopped = True
+    client.send(without_login(b"1") + without_login(b"2") + without_login(b"3"))
+    assert client.asker.instances == [b"1"]
+    assert client.transport.reading is False
+
+    client.send(without_login(b"4"))
+    client.connection.resume_writing()
+    for asked in ([b"1", b"2"], [b"1", b"2", b"3"], [b"1", b"2", b"3", b"4"]):
+        assert len(client.connections.turns) == 1
+        client.connections.turns.popleft()()
+        assert client.asker.instances == asked
+    assert not client.connections.turns
+    assert client.transport.written == DUNNO * 4
+
+
+def test_what_is_read_and_written_at_a_time_is_bounded() -> None:
+    """The bytes lie in one buffer for all connections until they are taken out of it."""
+    first, second = Client(), Client()
+    buffer = first.connection.get_buffer(1_000_000)
+    assert len(buffer) == READ_BYTES
+    assert second.connection.get_buffer(1) is buffer
+    assert first.transport.most_unread == WRITE_BYTES
+
+    for client, data in ((first, with_login(b"1")), (second, with_login(b"2"))):
+        buffer[: len(data)] = data
+        client.connection.buffer_updated(len(data))
+        buffer[:] = bytes(len(buffer))
+    assert (first.asker.instances, second.asker.instances) == ([b"1"], [b"2"])
 
 
 # The server's side
