@@ -5,17 +5,20 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from tests.support.effort import FULL, SLACK_SECONDS
+from tests.support.effort import FULL, LONG, SLACK_SECONDS
 from tests.support.load import Load
 from tests.support.policy import AMERICAN, PolicyClient, new_instance
 from tests.support.services import SERVICES, Services, running, wait_until
 
 # The longest that a request of a user waits while one of these does not answer.
 DEADLINE_SECONDS = {"decision": 3.0, "quota": 1.5}
+# Long enough for an outage to be old, which is so after 5 s.
+MISSING_SECONDS = 60 if LONG else 10 if FULL else 6
 
 
 def ask(services: Services, **attributes: str) -> tuple[str, float]:
@@ -146,17 +149,41 @@ def test_sigterm_ends_each_service_with_exit_code_0(own: Services) -> None:
         assert time.monotonic() - started < 6
 
 
-def test_services_may_start_in_any_order(tmp_path: Path) -> None:
-    """The frontend first, quota last: once they stand, mail is checked."""
-    services = Services(tmp_path, {"THRESHOLD": "1"})
+@pytest.mark.parametrize("order", list(permutations(SERVICES)), ids="-".join)
+def test_services_may_start_in_any_order(tmp_path: Path, order: tuple[str, ...]) -> None:
+    """With a pause between them; once they stand, mail is checked."""
+    services = Services(tmp_path, {"THRESHOLD": "1", "ON_FAILURE": "defer"})
     try:
-        for name in reversed(SERVICES):
+        for name in order:
             services.start(name)
+            time.sleep(0.5 if FULL else 0)
         services.wait_connected()
 
-        assert [ask(services, instance=new_instance())[0][:5] for _ in range(2)] == ["DUNNO", "DEFER"]
+        assert [ask(services)[0][:12] for _ in range(2)] == ["DUNNO", "DEFER 4.7.1 "]
     finally:
         services.stop()
+
+
+@pytest.mark.parametrize("name", DEADLINE_SECONDS)
+def test_a_service_that_is_missing_for_long(held: Services, name: str) -> None:
+    """Under load: an answer to every request, soon at once; checked again a second after the start."""
+    with Load(held.port) as load:
+        load.wait_for_answers(200)
+        held.kill(name)
+        time.sleep(MISSING_SECONDS)
+        load.wait_for_answers(200)
+        held.start(name)
+        started = time.monotonic()
+        held.wait_connected()
+        normal_seconds = time.monotonic() - started
+        load.wait_for_answers(200)
+
+    assert normal_seconds < 1 + SLACK_SECONDS
+    assert load.books.failure_actions > 0
+    assert load.books.slowest < DEADLINE_SECONDS[name] + 0.1 + SLACK_SECONDS
+    assert load.books.slowest_inbound < 0.1 + SLACK_SECONDS
+    assert (load.books.lost_tries, load.books.default_actions) == (0, 0)
+    load.books.assert_balanced(held)
 
 
 def test_unchecked_mail_is_told_in_one_line_and_by_a_gauge(tmp_path: Path) -> None:
