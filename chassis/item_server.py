@@ -1,14 +1,16 @@
 """The answering end of a stream of items (see item_client.py).
 
 Replies leave by id as soon as there are any; while a message is being written, further ones gather and
-leave together. What a client may have unanswered is bounded by items and by bytes: beyond that its next
-message is not read, and gRPC's flow control holds the client back.
+leave together. What a client may have unanswered, or answered and not written, is bounded by items and by
+bytes: beyond that its next message is not read, and gRPC's flow control holds the client back. So is the
+number of streams: one more is ended at once.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic
 
+import grpc
 import grpc.aio
 
 from chassis.item_client import Item, Reply
@@ -16,6 +18,8 @@ from chassis.metrics import Metrics
 
 MAX_ITEMS_OPEN = 8192
 MAX_BYTES_OPEN = 16 * 1024 * 1024
+# Clients are services of ours, one stream each.
+MAX_STREAMS = 64
 DRAIN_SECONDS = 2.0
 
 
@@ -43,6 +47,9 @@ class ItemServer(Generic[Item, Reply]):
         self._streams: set[ItemStream[Item, Reply]] = set()
         self._open = metrics.gauge("server_streams_open", "Streams of clients that are open.")
         self._open.set_function(lambda: len(self._streams))
+        self._refused = metrics.counter(
+            "server_streams_refused_total", "Streams ended at once because of the bound."
+        )
         messages = metrics.counter(
             "server_messages_total", "gRPC messages from and to clients.", direction=["received", "sent"]
         )
@@ -51,6 +58,9 @@ class ItemServer(Generic[Item, Reply]):
 
     async def serve(self, context: Any) -> None:
         """The body of the bidirectional gRPC method; returns when the client ends or `drain` is called."""
+        if len(self._streams) >= MAX_STREAMS:
+            self._refused.inc()
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
         stream = ItemStream(self, context)
         self._streams.add(stream)
         try:
@@ -70,8 +80,11 @@ class ItemStream(Generic[Item, Reply]):
         self._server = server
         self._context = context
         self._open: dict[int, int] = {}  # id -> bytes, of what was read and is not answered
-        self._bytes = 0
         self._outbox: list[Reply] = []
+        # Of what was read and is not answered, or the answer not written; an item counts with its own size.
+        self._items = 0
+        self._bytes = 0
+        self._answered_bytes = 0
         self._greetings = 0
         self._to_write = asyncio.Event()
         self._room = asyncio.Event()
@@ -83,10 +96,9 @@ class ItemStream(Generic[Item, Reply]):
         """Answer one item. A second reply to the same item, or one after the end, is dropped."""
         size = self._open.pop(reply.id, None)
         if size is not None:
-            self._bytes -= size
+            self._answered_bytes += size
             self._outbox.append(reply)
             self._to_write.set()
-            self._room.set()
 
     async def run(self) -> None:
         """Read until the client or `drain` ends that; then answer what is open, for a moment at most."""
@@ -121,6 +133,7 @@ class ItemStream(Generic[Item, Reply]):
                 if item.id not in self._open:
                     size = item.ByteSize()
                     self._open[item.id] = size
+                    self._items += 1
                     self._bytes += size
                     items.append(item)
             if items:
@@ -128,7 +141,7 @@ class ItemStream(Generic[Item, Reply]):
             else:
                 self._greetings += 1
                 self._to_write.set()
-            while len(self._open) >= MAX_ITEMS_OPEN or self._bytes >= MAX_BYTES_OPEN:
+            while self._items >= MAX_ITEMS_OPEN or self._bytes >= MAX_BYTES_OPEN:
                 self._room.clear()
                 await self._room.wait()
 
@@ -137,7 +150,11 @@ class ItemStream(Generic[Item, Reply]):
             await self._to_write.wait()
             self._to_write.clear()
             replies, self._outbox = self._outbox, []
+            answered_bytes, self._answered_bytes = self._answered_bytes, 0
             if replies or self._greetings:
                 self._greetings = 0
                 self._server.sent_messages.inc()
                 await self._context.write(self._server.pack(replies))
+                self._items -= len(replies)
+                self._bytes -= answered_bytes
+                self._room.set()

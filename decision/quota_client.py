@@ -18,6 +18,7 @@ _STAGES = {
     Stage.DATA: pb.STAGE_DATA,
     Stage.END_OF_MESSAGE: pb.STAGE_END_OF_MESSAGE,
 }
+RESOURCE_EXHAUSTED = 8
 _UNITS = {"recipients": pb.UNIT_RECIPIENTS, "messages": pb.UNIT_MESSAGES}
 
 
@@ -76,7 +77,8 @@ class QuotaClient:
                     ]
                 )
             else:
-                done(QuotaUnavailable(reply.error.message or "an answer that does not fit"))
+                reason = reply.error.message or "an answer that does not fit"
+                done(QuotaUnavailable(reason, overloaded=reply.error.code == RESOURCE_EXHAUSTED))
 
         charge = pb.Charge(
             account=event.account,

@@ -26,6 +26,7 @@ INVALID_ARGUMENT = 3
 UNIMPLEMENTED = 12
 _FAILURES = {
     Failure.EXPIRED: "the deadline has passed",
+    Failure.OVERLOADED: "too many items wait",
     Failure.UNAVAILABLE: "the store failed",
 }
 _STAGES = {

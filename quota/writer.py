@@ -1,7 +1,7 @@
 """The one thread that writes: it commits what has gathered in one transaction.
 
 While a transaction runs, further jobs gather for the next one; nothing waits for a timer. The event loop
-never waits for the store, and answers leave after the commit.
+never waits for the store, and answers leave after the commit. What waits is bounded: more is turned away.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from quota.domain import Charge, ChargeResult, Refusal
 from quota.store.interface import Store, StoreBusyError, StoreError
 
 MAX_ITEMS_PER_TRANSACTION = 2048
+# More than one stream may have open (chassis/item_server.py).
+MAX_ITEMS_WAITING = 16384
 BUSY_PAUSE_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 60.0
 # Forgetting keeps pace with charging, in bites that hold nobody up.
@@ -29,6 +31,7 @@ class Failure(IntEnum):
     """Why an item was not done; the numbers are gRPC's status codes."""
 
     EXPIRED = 4
+    OVERLOADED = 8
     UNAVAILABLE = 14
 
 
@@ -69,6 +72,7 @@ class Writer:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._items_waiting = 0  # submitted and not delivered; the event loop's
         self._housekeeping_due = 0.0
         self._works = True
         self._up = metrics.gauge("store_up", "1 if the last transaction was done, 0 if it failed.")
@@ -83,11 +87,22 @@ class Writer:
         self._expired = metrics.counter(
             "items_expired_total", "Charges that came, or waited, past their deadline."
         )
+        self._shed = metrics.counter(
+            "items_shed_total", "Charges and refusals that were turned away because too many waited."
+        )
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def submit(self, items: Sequence[Charge | Refusal], done: Done) -> None:
-        """Do the items; `done` gets one result for each, in order, in the event loop."""
+        """Do the items; `done` gets one result for each, in order, in the event loop.
+
+        If too many wait already, `done` is called before this returns.
+        """
+        if self._items_waiting and self._items_waiting + len(items) > MAX_ITEMS_WAITING:
+            self._shed.inc(len(items))
+            done([Failure.OVERLOADED] * len(items))
+            return
+        self._items_waiting += len(items)
         self._jobs.put(_Job(items, done))
 
     async def close(self) -> None:
@@ -124,10 +139,21 @@ class Writer:
                 break
         if jobs:
             results = self._apply([item for job in jobs for item in job.items])
-            self._loop.call_soon_threadsafe(_deliver, self._log, jobs, results)
+            self._loop.call_soon_threadsafe(self._deliver, jobs, results)
             if self._works:
                 self._housekeep(count)
         return job is not None
+
+    def _deliver(self, jobs: Sequence[_Job], results: Sequence[Result]) -> None:
+        self._items_waiting -= len(results)
+        start = 0
+        for job in jobs:
+            end = start + len(job.items)
+            try:
+                job.done(results[start:end])
+            except Exception:  # a bug in one job, which those behind it do not pay for
+                self._log.exception("internal_error")
+            start = end
 
     def _apply(self, items: Sequence[Charge | Refusal]) -> list[Result]:
         """One result for each item; a busy store is tried again until nobody waits any more."""
@@ -199,14 +225,3 @@ class Writer:
 
 def _is_expired(item: Charge | Refusal, now_ms: int) -> bool:
     return isinstance(item, Charge) and item.expires_unix_ms <= now_ms
-
-
-def _deliver(log: Logger, jobs: Sequence[_Job], results: Sequence[Result]) -> None:
-    start = 0
-    for job in jobs:
-        end = start + len(job.items)
-        try:
-            job.done(results[start:end])
-        except Exception:  # a bug in one job, which those behind it do not pay for
-            log.exception("internal_error")
-        start = end

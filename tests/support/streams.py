@@ -118,6 +118,10 @@ class Peer:
         return self.calls[-1]
 
 
+class Aborted(Exception):
+    """What gRPC raises in a method that ends its call with a status."""
+
+
 class FakeContext(_Pipe):
     """The context of a bidirectional method as the answering end has it; the test plays the client."""
 
@@ -127,6 +131,9 @@ class FakeContext(_Pipe):
         self.may_write = asyncio.Event()
         self.may_write.set()
         self._writing = False
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise Aborted(code)
 
     async def write(self, message: tuple[Echo, ...]) -> None:
         # As in gRPC: one at a time, and none is done before the loop has turned.

@@ -9,7 +9,7 @@ import pytest
 from chassis import item_server
 from chassis.item_server import DRAIN_SECONDS, ItemServer, ItemStream
 from tests.support.observed import Observed
-from tests.support.streams import Echo, FakeContext, Note
+from tests.support.streams import Aborted, Echo, FakeContext, Note
 from tests.support.virtual_time import in_virtual_time, now, settle
 
 
@@ -251,6 +251,47 @@ async def test_too_many_unanswered_bytes_stop_the_reading() -> None:
             parts.answer("b")
             await settle()
             assert parts.batches == [["a", "b"], ["c"], ["d"]]
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS_OPEN", 2), ("MAX_BYTES_OPEN", 200)])
+@in_virtual_time
+async def test_answers_that_the_client_does_not_read_stop_the_reading(bound: str, most: int) -> None:
+    """It may not have a service answer for ever into its memory; whoever reads is read again."""
+    async with serving() as (parts, _):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(item_server, bound, most)
+            parts.context.may_write.clear()
+            for name in ("a", "b", "c", "d"):
+                parts.context.ask(*notes(name, size=100))
+                await settle()
+                if [name] in parts.batches:
+                    parts.answer(name)
+            await settle()
+            assert parts.batches == [["a"], ["b"]]
+
+            parts.context.may_write.set()
+            await settle()
+            assert parts.batches == [["a"], ["b"], ["c"], ["d"]]
+            assert parts.context.texts == [["a"], ["b"]]
+
+
+@in_virtual_time
+async def test_one_stream_too_many_is_ended_at_once() -> None:
+    """And counted; the others are not disturbed, and a free place is used again."""
+    async with serving() as (parts, task):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(item_server, "MAX_STREAMS", 1)
+            with pytest.raises(Aborted, match="RESOURCE_EXHAUSTED"):
+                await parts.server.serve(FakeContext())
+            assert parts.seen.sample("server_streams_refused_total") == 1
+            assert parts.seen.sample("server_streams_open") == 1
+
+            parts.context.end()
+            await task
+            another = FakeContext()
+            another.end()
+            await parts.server.serve(another)
+    assert parts.seen.sample("server_streams_refused_total") == 1
 
 
 # Ends

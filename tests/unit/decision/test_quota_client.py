@@ -217,6 +217,24 @@ async def test_too_much_waiting_is_overload(monkeypatch: pytest.MonkeyPatch) -> 
         assert answer.overloaded
 
 
+@pytest.mark.parametrize(("code", "overloaded"), [(8, True), (14, False)])
+@in_virtual_time
+async def test_quota_may_be_overloaded_itself(code: int, overloaded: bool) -> None:
+    """It says so by gRPC's code."""
+    error = pb.Error(code=code, message="too many items wait")
+
+    def answer(batch: pb.Batch) -> pb.Results:
+        return results(batch, outcome=pb.OUTCOME_UNAVAILABLE, error=error)
+
+    async with connected(Observed(), answer) as (client, _):
+        answers = charge(client)
+        await settle()
+
+    (unavailable,) = answers
+    assert isinstance(unavailable, QuotaUnavailable)
+    assert (str(unavailable), unavailable.overloaded) == ("too many items wait", overloaded)
+
+
 class Restarted:
     """A quota that ends its first stream instead of answering a charge."""
 

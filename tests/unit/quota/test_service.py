@@ -345,7 +345,9 @@ async def test_a_recorded_refusal_is_answered_without_an_error(seen: Observed) -
     assert seen.sample("refusals_recorded_total") == 1
 
 
-@pytest.mark.parametrize(("failure", "code"), [(Failure.EXPIRED, 4), (Failure.UNAVAILABLE, 14)])
+@pytest.mark.parametrize(
+    ("failure", "code"), [(Failure.EXPIRED, 4), (Failure.OVERLOADED, 8), (Failure.UNAVAILABLE, 14)]
+)
 async def test_what_was_not_done_is_unavailable(seen: Observed, failure: Failure, code: int) -> None:
     """With gRPC's code and a reason, for charges and refusals."""
     quota = service(seen, FakeWriter(failure, failure))

@@ -455,6 +455,38 @@ async def test_a_checkpoint_that_fails_stops_nothing(seen: Observed, clock: Cloc
     assert "store_failed" in seen.log.events
 
 
+async def test_too_much_waiting_is_turned_away(
+    seen: Observed, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and counted; what waited is done, and then there is room again."""
+    monkeypatch.setattr(module, "MAX_ITEMS_WAITING", 3)
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock) as writer:
+        first = submit(writer, numbered(1), numbered(2))
+        await entered(store)
+        turned_away = submit(writer, numbered(3), refusal())
+        third = submit(writer, numbered(4))
+        assert turned_away.done()
+        store.gate.set()
+        assert await first == [done(1), done(2)]
+        assert await third == [done(4)]
+        assert await submit(writer, numbered(5), numbered(6), numbered(7)) == [done(5), done(6), done(7)]
+
+    assert turned_away.result() == [Failure.OVERLOADED] * 2
+    assert seen.sample("items_shed_total") == 2
+    assert [len(items) for items in store.applied] == [2, 1, 3]
+
+
+async def test_one_message_is_never_too_much(
+    seen: Observed, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not fit later either; gRPC bounds its size."""
+    monkeypatch.setattr(module, "MAX_ITEMS_WAITING", 1)
+    async with writing(FakeStore(), seen, clock) as writer:
+        assert await submit(writer, numbered(1), numbered(2)) == [done(1), done(2)]
+
+
 def test_failures_are_grpcs_status_codes() -> None:
-    """DEADLINE_EXCEEDED and UNAVAILABLE."""
-    assert (int(Failure.EXPIRED), int(Failure.UNAVAILABLE)) == (4, 14)
+    """DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and UNAVAILABLE."""
+    assert [int(failure) for failure in Failure] == [4, 8, 14]
