@@ -38,6 +38,22 @@ def test_every_setting_that_a_document_names_exists() -> None:
     assert {name for name in spoken - names if not name.startswith("MTPOLICYD_TEST_")} == set()
 
 
+def test_every_metric_and_event_that_the_readme_names_exists() -> None:
+    """What the admin is told to look for is there."""
+    readme = (ROOT / "README.md").read_text()
+    sources = "".join(
+        path.read_text()
+        for package in ("chassis", "frontend", "decision", "quota")
+        for path in ROOT.glob(f"{package}/**/*.py")
+    )
+    metrics = set(re.findall(r"\bmtpolicyd_([a-z_]+)", readme))
+    events = set(re.findall(r"\bevent=([a-z_]+)", readme))
+
+    assert len(metrics) > 10
+    assert len(events) > 10
+    assert {name for name in metrics | events if f'"{name}"' not in sources} == set()
+
+
 def test_lock_files_name_no_registry() -> None:
     """Whoever installs chooses where from; the hashes say what."""
     for name in ("requirements.lock", "requirements-dev.lock"):

@@ -90,6 +90,11 @@ class Books:
         with self._lock:
             self.problems.append(text)
 
+    def assert_patient(self, deadline_seconds: float) -> None:
+        """Whoever heard of a failure had waited for the deadline: a slow machine reaches it, no fault does."""
+        assert self.default_actions == 0
+        assert self.failure_actions == 0 or self.slowest > deadline_seconds
+
     def assert_balanced(self, services: Services, *, besides: Collection[str] = ()) -> None:
         """Every mail has one fate, each user has just what the limit allows, and that is what was charged.
 
