@@ -6,15 +6,17 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --build-deps-for editable \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run test test-faults lint bench protos lock help
+.PHONY: run test test-faults test-compose lint bench protos lock wheels help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
 	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
 	@echo "make test-faults  the tests with killed, hanging and broken services, all rounds of them"
+	@echo "make test-compose  build the images and test the containers, as root, with Debian's docker.io"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
+	@echo "make wheels  download the dependencies to deploy/wheels, for building the image without a package index"
 	@echo "make lock    write requirements.lock and requirements-dev.lock anew from pyproject.toml"
 
 run: $(VENV)/.run
@@ -25,6 +27,9 @@ test: $(VENV)/.dev
 
 test-faults: $(VENV)/.dev
 	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+test-compose: $(VENV)/.dev
+	$(BIN)/python -m pytest -m compose tests/compose $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -41,6 +46,9 @@ protos: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(COMPILE) --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+wheels: $(VENV)/.run
+	$(PIP) download --require-hashes --only-binary :all: --dest deploy/wheels -r requirements.lock
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
