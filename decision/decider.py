@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from chassis.blocks import Blocks
 from chassis.logs import Level, Logger
 from chassis.metrics import Metrics
 from decision.chain import Finding, Opinion
@@ -12,7 +13,7 @@ from decision.ids import new_decision_id
 from decision.policy import Policy
 from decision.quota_client import QuotaClient, QuotaUnavailable
 from decision.recorder import Recorder
-from decision.rules import RULES
+from decision.rules import LOOKING_RULES, RULES
 from decision.verdict import LimitState, MailEvent, Stage, Verb
 
 QUOTA_SECONDS = 1.5
@@ -71,6 +72,8 @@ class Decider:
             mode=["enforce", "observe", "exempt"],
         )
         self._passed = self._decisions.labels("dunno", NO_REASON, "enforce")
+        # What a limit refuses is counted by quota.
+        self._blocks = Blocks(metrics, LOOKING_RULES)
         failures = metrics.counter(
             "undecided_total",
             "Requests without a verdict, by cause.",
@@ -132,6 +135,8 @@ class Decider:
             self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
             text = f"{objection.status} {objection.text} (id {case.decision_id})"
             case.decided(Verdict(objection.verb, text, case.decision_id))
+            if refusal.rule in LOOKING_RULES:
+                self._blocks.add(refusal.rule, objection.country)
         self._tell("decision", case, refusal, states)
 
     def _tell(

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from chassis.blocks import Blocks
 from chassis.item_server import ItemServer, ItemStream
 from chassis.logs import Logger
 from chassis.metrics import Metrics
@@ -20,6 +21,7 @@ from quota.store.interface import StoreError
 from quota.writer import Failure, Result, Writer
 
 MAX_NAME_BYTES = 64
+LIMITS = ("quota",)  # decision's limiting rules, by which refusals are counted
 MAX_ADDRESS_BYTES = 64
 COUNTRY_LETTERS = 2
 INVALID_ARGUMENT = 3
@@ -67,6 +69,7 @@ class QuotaService(QuotaServicer):
         charges = metrics.counter("charges_total", "Charges by what became of them.", outcome=names)
         self._charges = {name: charges.labels(name) for name in names}
         self._units = metrics.counter("charge_units_total", "Units charged, of each charge's first limit.")
+        self._blocks = Blocks(metrics, LIMITS)
         self._refusals = metrics.counter(
             "refusals_recorded_total", "Refusals that cost no charge, as decision sent them."
         )
@@ -124,6 +127,11 @@ class QuotaService(QuotaServicer):
 
     def _count(self, messages: Sequence[Any], results: Sequence[Result]) -> None:
         charged = [result for result in results if isinstance(result, ChargeResult)]
+        for message, result in zip(messages, results, strict=True):
+            if isinstance(result, ChargeResult) and result.outcome is Outcome.REFUSED:
+                for limit, state in zip(message.limits, result.limits, strict=True):
+                    if state.would_refuse and limit.mode == pb.MODE_ENFORCE and limit.name in LIMITS:
+                        self._blocks.add(limit.name, message.country)
         for outcome, number in Counter(result.outcome for result in charged).items():
             self._charges[outcome.name.lower()].inc(number)
         self._units.inc(sum(result.units for result in charged))

@@ -23,3 +23,5 @@ RULES: dict[str, Callable[[Settings, Origins], Rule]] = {
         reject=settings.quota_action == "reject",
     ),
 }
+# Those that cost no charge.
+LOOKING_RULES = ("country",)

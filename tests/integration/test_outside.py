@@ -15,7 +15,7 @@ from protos import decision_pb2, quota_pb2
 from protos.decision_pb2_grpc import DecisionStub
 from protos.quota_pb2_grpc import QuotaStub
 from tests.support.policy import AMERICAN, PolicyClient
-from tests.support.services import SERVICES, Services, running
+from tests.support.services import SERVICES, Services, running, wait_until
 
 
 def test_the_id_in_the_reply_stands_in_the_log(services: Services, policy: PolicyClient) -> None:
@@ -80,6 +80,39 @@ def test_refusals_are_counted_by_reason(services: Services, policy: PolicyClient
     policy.ask(sasl_username="counted", client_address=AMERICAN)
 
     assert count() == before + 1
+
+
+def test_each_refusal_is_counted_once_with_its_country(services: Services, policy: PolicyClient) -> None:
+    """By decision if it cost no charge, else by quota; and who is refused now is listed."""
+
+    def blocks() -> dict[tuple[str, str], float]:
+        return {
+            (service, reason): services.metric(
+                service, "mtpolicyd_blocks_total", reason=reason, country=country
+            )
+            for service in ("decision", "quota")
+            for reason, country in (("country", "US"), ("quota", "DE"))
+        }
+
+    before = blocks()
+    policy.ask(sasl_username="blocked", client_address=AMERICAN)
+    policy.ask(sasl_username="blocked", protocol_state="DATA", recipient_count="1000000")
+
+    assert {key: value - before[key] for key, value in blocks().items()} == {
+        ("decision", "country"): 1,
+        ("decision", "quota"): 0,
+        ("quota", "country"): 0,
+        ("quota", "quota"): 1,
+    }
+    wait_until(
+        lambda: all(
+            services.metric(
+                "quota", "mtpolicyd_blocked_sender_since_timestamp_seconds", account="blocked", reason=reason
+            )
+            for reason in ("country", "quota")
+        ),
+        what="being listed",
+    )
 
 
 @pytest.mark.parametrize(
