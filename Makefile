@@ -6,13 +6,16 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --build-deps-for editable \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: run test test-faults test-compose lint bench protos lock wheels help
+FUZZ_SECONDS ?= 300
+
+.PHONY: run test test-faults test-compose fuzz lint bench protos lock wheels help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
 	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
 	@echo "make test-faults  the tests with killed, hanging and broken services, all rounds of them"
 	@echo "make test-compose  build the images and test the containers, as root, with Debian's docker.io"
+	@echo "make fuzz    look for bytes that break the parser, for FUZZ_SECONDS (300)"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
@@ -30,6 +33,9 @@ test-faults: $(VENV)/.dev
 
 test-compose: $(VENV)/.dev
 	$(BIN)/python -m pytest -m compose tests/compose $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

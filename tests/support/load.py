@@ -91,7 +91,7 @@ class Books:
             self.problems.append(text)
 
     def assert_patient(self, deadline_seconds: float) -> None:
-        """Whoever heard of a failure had waited for the deadline: a slow machine reaches it, no fault."""
+        """Whoever heard of a failure had waited for the deadline, which a slow machine may reach."""
         assert self.default_actions == 0
         assert self.failure_actions == 0 or self.slowest > deadline_seconds
 
