@@ -114,7 +114,9 @@ class Decider:
     def _charged(self, case: _Case, answer: Sequence[LimitState] | QuotaUnavailable) -> None:
         if not isinstance(answer, QuotaUnavailable):
             opinion = case.policy.chain.judge(answer, exempt=case.exempt)
-            self._close(case._replace(noted=case.noted + opinion.noted), opinion.refusal, answer)
+            if opinion.noted:
+                case = case._replace(noted=case.noted + opinion.noted)
+            self._close(case, opinion.refusal, answer)
         elif case.exempt or not case.policy.enforces_limits:
             # Whoever quota could not have refused is not refused because quota is away.
             self._close(case, None, ())

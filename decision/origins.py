@@ -1,6 +1,7 @@
 """Where a client address comes from: what each database says, or the reason why none is asked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
@@ -55,20 +56,27 @@ class Answer(NamedTuple):
     country: str
 
 
-class Origin(NamedTuple):
-    """With Kind.COUNTRY at least one of the answers is a country, else none is."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """With Kind.COUNTRY at least one of the answers is a country, else none is.
+
+    `country` is that of the first database that knows the address, else empty.
+    """
 
     kind: Kind
     answers: tuple[Answer, ...] = ()  # in the order of the databases
+    country: str = field(init=False, compare=False)
+    _countries: frozenset[str] = field(init=False, compare=False, repr=False)
 
-    @property
-    def country(self) -> str:
-        """That of the first database that knows the address, else empty."""
-        return next((answer.country for answer in self.answers if answer.country), "")
+    def __post_init__(self) -> None:
+        # Once for each cached address, not for each mail.
+        known = [answer.country for answer in self.answers if answer.country]
+        object.__setattr__(self, "country", known[0] if known else "")
+        object.__setattr__(self, "_countries", frozenset(known))
 
     def may_be_in(self, countries: frozenset[str]) -> bool:
         """Whether one of the databases says that the address is in one of the countries."""
-        return any(answer.country in countries for answer in self.answers)
+        return not self._countries.isdisjoint(countries)
 
     def __str__(self) -> str:
         """`GeoLite2-Country:DE,builtin:-`, as a log line shows it."""
