@@ -45,10 +45,10 @@ def environment(directory: Path, *, threshold: int, ports: Mapping[str, int], zo
         # A request that could not be checked must not look like one that passed.
         "MTPOLICYD_ON_FAILURE": "defer",
         "MTPOLICYD_PORT": str(ports["postfix"]),
-        "MTPOLICYD_DECISION_LISTEN": f"127.0.0.1:{ports['decision']}",
-        "MTPOLICYD_DECISION_TARGET": f"127.0.0.1:{ports['decision']}",
-        "MTPOLICYD_QUOTA_LISTEN": f"127.0.0.1:{ports['quota']}",
-        "MTPOLICYD_QUOTA_TARGET": f"127.0.0.1:{ports['quota']}",
+        **{
+            f"MTPOLICYD_{name}": f"unix:{directory}/{name.partition('_')[0].lower()}.sock"
+            for name in ("DECISION_LISTEN", "DECISION_TARGET", "QUOTA_LISTEN", "QUOTA_TARGET")
+        },
         **{
             f"MTPOLICYD_{service.upper()}_METRICS": f"127.0.0.1:{ports[f'{service} metrics']}"
             for service in SERVICES
@@ -74,7 +74,7 @@ class Ours:
     key = "us"
     title = "univention-mtpolicyd"
     note = (
-        "univention-mtpolicyd: frontend, decision and quota as three processes, gRPC over loopback TCP,"
+        "univention-mtpolicyd: frontend, decision and quota as three processes, gRPC over UNIX sockets,"
         " SQLite (WAL, `synchronous=NORMAL`), both rules on, `MTPOLICYD_ON_FAILURE=defer`, else the defaults"
     )
     knows_countries = True
@@ -104,7 +104,7 @@ class Ours:
 
     def start(self, directory: Path, *, threshold: int) -> None:
         self._directory = directory
-        names = ["postfix", "decision", "quota", *(f"{service} metrics" for service in SERVICES)]
+        names = ["postfix", *(f"{service} metrics" for service in SERVICES)]
         self._ports = {name: free_port() for name in names}
         self.port = self._ports["postfix"]
         env = environment(directory, threshold=threshold, ports=self._ports, zone=self.zone)
