@@ -34,8 +34,9 @@ _CLIENT = (
     *_KEEPALIVE,
     # A peer that restarts is away for less than a second, and every request waits for it meanwhile.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
+    # Despite its name, how long one attempt may take: a far or busy machine needs its time for a handshake.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     # A container that comes back may have another address; gRPC would ask the DNS every 30 s at most.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A proxy of the environment is for the Internet, not for the services' own connections.

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.support.effort import FULL, seed
+from tests.support.effort import FULL, STANDSTILL, seed
 from tests.support.load import LIMIT
 from tests.support.services import Services, running
 
@@ -17,6 +17,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("full")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(autouse=True)
+def noticed_standstills() -> None:
+    """Those of this test."""
+    if not STANDSTILL.is_alive():
+        STANDSTILL.start()
+    STANDSTILL.longest = 0.0
 
 
 @pytest.fixture

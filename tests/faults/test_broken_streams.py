@@ -8,8 +8,9 @@ from random import Random
 
 import pytest
 
-from tests.support.effort import FULL, SLACK_SECONDS
-from tests.support.load import LIMIT, Load
+from tests.support.effort import FULL, slack
+from tests.support.load import FAILURE, LIMIT, Load
+from tests.support.policy import PolicyClient
 from tests.support.proxy import TO_CLIENT, TO_SERVER, Proxy
 from tests.support.services import Services, wait_until
 
@@ -19,11 +20,13 @@ BETWEEN = pytest.mark.parametrize("asked", [pytest.param("DECISION", marks=pytes
 
 
 @contextmanager
-def running_with_proxy(directory: Path, asked: str) -> Iterator[tuple[Services, Proxy]]:
+def running_with_proxy(
+    directory: Path, asked: str, *, delay: float = 0.0
+) -> Iterator[tuple[Services, Proxy]]:
     """All three services, with a proxy before the one that is asked."""
     services = Services(directory, {"ON_FAILURE": "defer", "THRESHOLD": str(LIMIT)})
     target = int(services.environment[f"MTPOLICYD_{asked}_LISTEN"].rpartition(":")[2])
-    with Proxy(target) as proxy:
+    with Proxy(target, delay=delay) as proxy:
         services.environment[f"MTPOLICYD_{asked}_TARGET"] = f"127.0.0.1:{proxy.port}"
         try:
             services.start()
@@ -36,9 +39,9 @@ def running_with_proxy(directory: Path, asked: str) -> Iterator[tuple[Services, 
 def assert_nobody_noticed(load: Load, services: Services, asked: str) -> None:
     """The books balance, and whoever waited was asked for again: no failure before the deadline."""
     books = load.books
-    assert books.lost_tries == 0
+    books.assert_no_try_lost()
     books.assert_patient(DEADLINE_SECONDS[asked])
-    assert books.slowest < DEADLINE_SECONDS[asked] + 0.1 + SLACK_SECONDS
+    assert books.slowest < DEADLINE_SECONDS[asked] + 0.1 + slack()
     books.assert_balanced(services)
 
 
@@ -75,3 +78,16 @@ def test_a_stream_that_breaks_inside_a_batch(
             load.wait_for_answers(100)
 
         assert_nobody_noticed(load, services, asked)
+
+
+def test_a_far_peer_is_reached(tmp_path: Path) -> None:
+    """Half a second there and back: a handshake takes longer than the pause between two tries."""
+    with (
+        running_with_proxy(tmp_path, "QUOTA", delay=0.25) as (services, proxy),
+        PolicyClient(services.port) as client,
+    ):
+        assert client.ask() == "DUNNO"
+        proxy.cut()
+        assert client.ask().startswith(("DUNNO", FAILURE))
+        services.wait_connected()
+        assert client.ask() == "DUNNO"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.disks import fill_up, remount, small_disk
-from tests.support.effort import FULL, SLACK_SECONDS
+from tests.support.effort import FULL, slack
 from tests.support.launching import READY, launched, pid_of, read_until, signal_to
 from tests.support.load import LIMIT, Load, charged
 from tests.support.policy import PolicyClient
@@ -85,12 +85,12 @@ def test_a_lock_costs_a_failure_action_in_time_and_ends_by_itself(tmp_path: Path
                 inbound, inbound_seconds = ask(services, "")
                 down = not store_up(services)
                 time.sleep(max(0.0, LOCKED_SECONDS - (time.monotonic() - began)))
-            wait_until(lambda: store_up(services), seconds=1 + SLACK_SECONDS, what="the store works again")
+            wait_until(lambda: store_up(services), seconds=1 + slack(), what="the store works again")
             load.wait_for_answers(100)
 
         assert answer.startswith(DEFERRED)
-        assert seconds < QUOTA_SECONDS + 0.1 + SLACK_SECONDS
-        assert (inbound, inbound_seconds < SLACK_SECONDS, down) == ("DUNNO", True, True)
+        assert seconds < QUOTA_SECONDS + 0.1 + slack()
+        assert (inbound, inbound_seconds < slack(), down) == ("DUNNO", True, True)
         assert_told_once(services)
         load.books.assert_balanced(services)
 

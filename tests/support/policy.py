@@ -41,7 +41,7 @@ def encode(attributes: dict[str, str]) -> bytes:
 class PolicyClient:
     """One connection; one request at a time."""
 
-    def __init__(self, port: int, *, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, *, timeout: float = 60.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -16,10 +17,12 @@ class Proxy:
 
     Args:
         target: the port of whoever is asked.
+        delay: seconds that bytes take, each way.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, delay: float = 0.0) -> None:
         self._target = target
+        self._delay = delay
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -91,6 +94,7 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                time.sleep(self._delay)
                 if self._losing and direction == TO_CLIENT:
                     self.lost_bytes += len(data)
                     continue
