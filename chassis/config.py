@@ -97,7 +97,7 @@ def check(cls: type[S], file: ConfigFile | None = None) -> Config[S]:
     """
     classes: list[type[ServiceSettings]] = [cls, *registered().values()]
     lines = list(_unknown_variables(classes))
-    values = _parse(file) if file else {}
+    values = parse(file) if file else {}
     lines += _unknown_keys(file, values, classes) if file else ()
     own = {key: value for key, value in values.items() if key in cls.model_fields}
     try:
@@ -189,10 +189,13 @@ def _statedir(cls: type[ServiceSettings]) -> Path:
     return Path(given) if given else default
 
 
-def _parse(file: ConfigFile) -> dict[str, Any]:
+def parse(file: ConfigFile) -> dict[str, Any]:
+    """The keys and values of a file. Raises SettingsError."""
     try:
         return tomllib.loads(file.text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise SettingsError([f"{file.name} is no TOML: nested too deeply"]) from error
+    except ValueError as error:  # TOMLDecodeError is one; so is what int() raises for thousands of digits
         raise SettingsError([f"{file.name} is no TOML: {error}"]) from error
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from itertools import groupby, islice
@@ -15,7 +14,7 @@ from admin.replay.difference import Comparison
 from admin.replay.output import Change, Result, open_console, show, to_json
 from admin.replay.source import Source, SourceError
 from admin.replay.trial import QUARTER_MS, Trial
-from chassis.config import ENVIRONMENT, Config, check, load, read_file
+from chassis.config import ENVIRONMENT, Config, check, load, parse, read_file
 from chassis.logs import open_log
 from chassis.settings import PREFIX, SettingsError, exit_with, shown_value
 from decision.record_format import RecordedRequest
@@ -65,8 +64,8 @@ def _without_hiding(path: Path) -> tuple[Config[Settings], list[str]]:
     """
     file = read_file(path)
     keys: Iterable[str] = ()
-    with suppress(tomllib.TOMLDecodeError):  # `check` says what is wrong
-        keys = tomllib.loads(file.text)
+    with suppress(SettingsError):  # `check` says what is wrong
+        keys = parse(file)
     hiding = [name for key in keys if (name := PREFIX + key.upper()) in os.environ]
     for name in hiding:
         del os.environ[name]

@@ -77,6 +77,20 @@ def test_what_is_wrong_is_said_with_file_and_line(text: str, line: str) -> None:
     assert only.startswith(line)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("threshold = " + "1" * 5000, "Exceeds the limit"),
+    ],
+)
+def test_what_the_parser_cannot_bear_is_one_line_too(text: str, reason: str) -> None:
+    """tomllib raises RecursionError and a plain ValueError; either would end the watch for good."""
+    (line,) = lines(text)
+
+    assert line.startswith(f"f.toml is no TOML: {reason}")
+
+
 def test_every_wrong_line_is_named() -> None:
     """Not one by one."""
     assert len(lines("threshold = 0\ncount = 'x'\nnonsense = 1")) == 3
