@@ -138,12 +138,13 @@ class LastGood:
 
     def keep(self, file: ConfigFile) -> None:
         """Replace the copy in one step."""
+        kept = self.read()
+        if kept is not None and kept.text == file.text:
+            return
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            if self._path.exists() and self._path.read_text() == file.text:
-                return
             new = self._path.with_suffix(".new")
-            new.write_text(file.text)
+            new.write_bytes(file.text.encode())  # whatever the locale's encoding is
             new.replace(self._path)
 
     def read(self) -> ConfigFile | None:

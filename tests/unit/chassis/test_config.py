@@ -229,6 +229,17 @@ def test_a_state_directory_that_cannot_be_written_costs_only_the_copy(tmp_path: 
     assert copy.read() is None
 
 
+def test_a_damaged_copy_is_replaced(patch: Patch, tmp_path: Path) -> None:
+    """A good file starts the service, whatever lies in the place of its copy."""
+    path = tmp_path / "settings.toml"
+    patch.setenv("MTPOLICYD_CONFIG", str(path))
+    path.write_text("threshold = 5")
+    (tmp_path / "settings-decision.toml").write_bytes(b"\x80\xff")
+
+    assert start_config("decision", Settings).refused is None
+    assert (tmp_path / "settings-decision.toml").read_text() == "threshold = 5"
+
+
 def test_without_a_file_nothing_but_the_environment_counts(patch: Patch) -> None:
     """As before there was a file."""
     patch.setenv("MTPOLICYD_THRESHOLD", "7")
