@@ -136,4 +136,5 @@ def _signature(path: Path | None) -> tuple[int, ...] | None:
         found = path.stat() if path else None
     except OSError:
         return None
-    return (found.st_ino, found.st_mtime_ns, found.st_size) if found else None
+    # The time of change, not of writing: access rights that were mended are another form too.
+    return (found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size, found.st_mode) if found else None

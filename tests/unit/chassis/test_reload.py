@@ -7,6 +7,7 @@ import pytest
 
 from chassis.config import Config, ConfigFile, LastGood, check
 from chassis.reload import Reloader
+from chassis.settings import SettingsError
 from frontend.settings import Settings
 from tests.support.observed import Observed
 
@@ -97,6 +98,26 @@ def test_the_same_settings_in_another_form_are_no_change(service: Service) -> No
     service.write('# comment\non_failure = "dunno"\nthreshold = 5')
 
     assert (service.taken, service.seen.log.events) == ([], [])
+
+
+async def test_mended_access_rights_are_noticed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file could not be read when it was looked at; chmod(1) changes neither its text nor its mtime."""
+    monkeypatch.setattr("chassis.reload.INTERVAL_SECONDS", 0.001)
+    taken = asyncio.Event()
+    service.reloader.on_change(lambda _: taken.set())
+
+    def forbidden(path: Path) -> ConfigFile:
+        raise SettingsError([f"{path} cannot be read: Permission denied"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chassis.reload.read_file", forbidden)
+        service.path.chmod(0)
+        service.write('on_failure = "defer"')
+    async with service.reloader.watching():
+        service.path.chmod(0o640)
+        await asyncio.wait_for(taken.wait(), 5)
+
+    assert service.seen.log.events == ["settings_refused", "settings_changed"]
 
 
 async def test_a_watch_that_ends_by_a_bug_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
