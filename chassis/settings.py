@@ -6,7 +6,6 @@ paths, and `mtpolicyctl` sees every setting there is.
 """
 
 import difflib
-import itertools
 import os
 import re
 import sys
@@ -149,11 +148,29 @@ def _doubtful_networks(value: object) -> Iterator[str]:
             yield f"{item} is taken as {network}"
         if network.prefixlen == 0:
             yield f"{item} holds every address"
-    for one, other in itertools.combinations(networks, 2):
-        # collapse_addresses would say that there is an overlap, but not whose.
-        small, large = (one, other) if one.prefixlen >= other.prefixlen else (other, one)
-        if small.version == large.version and small.subnet_of(large):  # type: ignore[arg-type]
-            yield f"{small} is {'listed twice' if small == large else f'part of {large}'}"
+    yield from _overlaps(networks)
+
+
+def _overlaps(networks: Iterable[IPv4Network | IPv6Network]) -> Iterator[str]:
+    """Each network that lies in another one, beside the smallest that holds it.
+
+    collapse_addresses would say that there is an overlap, but not whose. Lists may have tens of thousands of
+    items, and a running service checks them: hence not each with each.
+    """
+    holding: list[IPv4Network | IPv6Network] = []  # each in the one before it
+    for network in sorted(
+        networks, key=lambda item: (item.version, int(item.network_address), item.prefixlen)
+    ):
+        while holding and not holds(holding[-1], network):
+            holding.pop()
+        if holding:
+            yield f"{network} is {'listed twice' if network == holding[-1] else f'part of {holding[-1]}'}"
+        holding.append(network)
+
+
+def holds(large: IPv4Network | IPv6Network, small: IPv4Network | IPv6Network) -> bool:
+    """Whether the small network lies in the large one, or is it."""
+    return large.version == small.version and small.subnet_of(large)  # type: ignore[arg-type]
 
 
 Debug = Annotated[int, Field(ge=0, le=4), Allowed("0 error, 1 warning, 2 notice, 3 info, 4 debug")]

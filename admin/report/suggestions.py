@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from admin.report.summary import network_of
-from chassis.settings import split_list
+from chassis.settings import holds, split_list
 from decision.addresses import Network
 from decision.rules.country import CountryRule
 from decision.rules.quota import QuotaRule
@@ -52,7 +52,7 @@ def suggest(accounts: Iterable[pb.AccountReport], settings: Settings) -> Suggest
         elsewhere = any(network not in first_days for network in accepted)
         for network, first_day in first_days.items():
             known = elsewhere or accepted.get(network, first_day) < first_day
-            if known and not any(_holds(large, network) for large in passed):
+            if known and not any(holds(large, network) for large in passed):
                 networks[network] = None
     return Suggestions(
         tuple(sorted(networks, key=lambda network: (network.version, network))), tuple(over), tuple(doubtful)
@@ -115,7 +115,3 @@ def _first_days(origins: Iterable[pb.Origin]) -> dict[Network, str]:
         if network is not None:
             days[network] = min(origin.first_day, days.get(network, origin.first_day))
     return days
-
-
-def _holds(large: Network, small: Network) -> bool:
-    return large.version == small.version and small.subnet_of(large)  # type: ignore[arg-type]
