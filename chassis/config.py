@@ -32,6 +32,9 @@ from chassis.settings import (
 
 CONFIG = f"{PREFIX}CONFIG"
 MAX_FILE_BYTES = 1024 * 1024
+# A wrong file may be another program's: more names than these are counted, not looked up and compared.
+MAX_UNKNOWN = 20
+MAX_SHOWN = 100  # characters of a value or a name in an error line
 ENVIRONMENT = "environment"
 DEFAULT = "default"
 
@@ -46,8 +49,9 @@ class ConfigFile(NamedTuple):
 
     def line_of(self, key: str) -> str:
         """`NAME:LINE`, the line on which a key is set, or the name alone."""
+        set_here = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
         for number, line in enumerate(self.text.splitlines(), 1):
-            if re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
+            if set_here.match(line):
                 return f"{self.name}:{number}"
         return self.name
 
@@ -212,10 +216,14 @@ def _unknown_keys(
     file: ConfigFile, values: Mapping[str, Any], classes: Iterable[type[ServiceSettings]]
 ) -> Iterator[str]:
     known = {field for cls in classes for field in cls.model_fields}
+    unknown = [key for key in values if key not in known]
+    for key in unknown[:MAX_UNKNOWN]:
+        shown = key if key.isprintable() and len(key) <= MAX_SHOWN else _shown(key)
+        yield f"{file.line_of(key)}: {shown} is not a setting; {_hint(key, known)}"
+    if len(unknown) > MAX_UNKNOWN:
+        yield f"{file.name}: {len(unknown) - MAX_UNKNOWN} more names are not settings"
     for key, value in values.items():
-        if key not in known:
-            yield f"{file.line_of(key)}: {key} is not a setting; {_hint(key, known)}"
-        elif isinstance(value, bool | dict):
+        if key in known and isinstance(value, bool | dict):
             # pydantic would take true for 1.
             allowed = next(allowed_text(cls, key) for cls in classes if key in cls.model_fields)
             yield f"{file.line_of(key)}: {key} = {_shown(value)} is not allowed; allowed: {allowed}"
@@ -260,7 +268,7 @@ def _problem(
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 100 else text[:97] + "..."
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
 def _source(field: str, file: ConfigFile | None, own: Mapping[str, Any]) -> str:

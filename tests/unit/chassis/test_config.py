@@ -97,6 +97,23 @@ def test_every_wrong_line_is_named() -> None:
     assert len(lines("threshold = 0\ncount = 'x'\nnonsense = 1")) == 3
 
 
+def test_a_file_of_another_program_is_refused_in_a_few_lines_and_no_time() -> None:
+    """The event loop reads it: looking 100,000 names up would take minutes."""
+    started = time.monotonic()
+    said = lines("\n".join(f"a{number}=1" for number in range(100_000)))
+
+    assert len(said) == 21
+    assert said[0] == "f.toml:1: a0 is not a setting; see `mtpolicyctl settings` for all names"
+    assert said[-1] == "f.toml: 99980 more names are not settings"
+    assert time.monotonic() - started < 10
+
+
+def test_a_strange_name_stays_in_its_line() -> None:
+    """TOML's quoted keys may hold line ends and escape sequences, and be long."""
+    assert lines('"a\\n\\u001b[2J" = 1')[0].startswith("f.toml: 'a\\n\\x1b[2J' is not a setting")
+    assert len(lines(f"{'a' * 10_000} = 1")[0]) < 250
+
+
 def test_keys_of_the_other_services_are_known() -> None:
     """One file serves all three."""
     text = 'port = 1\nstatedir = "/x"\nquota_listen = "unix:/x"\non_failure = "defer"'
