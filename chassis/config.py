@@ -34,6 +34,7 @@ CONFIG = f"{PREFIX}CONFIG"
 MAX_FILE_BYTES = 1024 * 1024
 # A wrong file may be another program's: more names than these are counted, not looked up and compared.
 MAX_UNKNOWN = 20
+MAX_DOUBTS = 20  # of one setting that are told
 MAX_SHOWN = 100  # characters of a value or a name in an error line
 ENVIRONMENT = "environment"
 DEFAULT = "default"
@@ -243,8 +244,10 @@ def _doubtful(cls: type[ServiceSettings], file: ConfigFile | None, own: Mapping[
             value, where = own[field], f"{file.line_of(field)}: {field}"
         else:
             continue
-        for doubt in doubts(cls, field, value):
-            yield f"{where}: {doubt}"
+        found = list(doubts(cls, field, value))
+        yield from (f"{where}: {doubt}" for doubt in found[:MAX_DOUBTS])
+        if len(found) > MAX_DOUBTS:
+            yield f"{where}: and {len(found) - MAX_DOUBTS} more of this kind"
 
 
 def _problem(

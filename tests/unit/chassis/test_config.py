@@ -165,6 +165,15 @@ def test_a_long_list_of_networks_is_checked_in_no_time() -> None:
     assert time.monotonic() - started < 5
 
 
+def test_of_many_doubts_the_first_are_told() -> None:
+    """The log, and the event loop that writes it, are not for 100,000 lines about one setting."""
+    networks = [f"10.{number // 256}.{number % 256}.1/24" for number in range(5000)]
+    doubts = check(Settings, ConfigFile("f.toml", f"allowed_networks = {networks}")).doubts
+
+    assert len(doubts) == 21
+    assert doubts[-1] == "f.toml:1: allowed_networks: and 4980 more of this kind"
+
+
 def test_the_version_is_that_of_the_values() -> None:
     """The same for the same settings, another for others; comments do not matter."""
     versions = [
