@@ -26,7 +26,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/mtpolicyctl run
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-faults: $(VENV)/.dev
 	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)

@@ -12,8 +12,8 @@ import pytest
 
 from tests.compose.engine import Engine, make_base_image, running_engine
 from tests.compose.stack import MONITORING, SERVICES, Stack, copy_checkout
+from tests.support.ports import free_port
 from tests.support.protos import ROOT
-from tests.support.services import free_port
 
 _numbers = itertools.count(1)
 

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.e2e.smtp import Replies, Session
+from tests.support.ports import free_port
 from tests.support.programs import require_program, require_root
 from tests.support.services import wait_until
 
@@ -108,7 +108,7 @@ class Postfix:
         self._program = require_program("postfix", packages=PACKAGES)
         self._saslpasswd = require_program("saslpasswd2", packages=PACKAGES)
         self._smtpds = smtpds
-        self.ports = dict(zip(smtpds, free_ports(len(smtpds)), strict=True))
+        self.ports = dict(zip(smtpds, [free_port() for _ in smtpds], strict=True))
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -228,10 +228,3 @@ def sessions() -> Iterator[tuple[int, int]]:
             continue
         if state != "Z":
             yield int(path.parent.name), int(session)
-
-
-def free_ports(count: int) -> list[int]:
-    """So many different TCP ports that were free a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]

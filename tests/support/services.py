@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.ports import free_port
+
 SERVICES = ("quota", "decision", "frontend")
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -27,14 +29,6 @@ PASS_SOCKET = (
     "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: object, *, seconds: float = 10.0, what: str = "the condition") -> None:

@@ -17,7 +17,7 @@ from chassis.grpc_server import MAX_MESSAGE_BYTES, grpc_server, open_channel
 from chassis.settings import Address
 from protos import decision_pb2 as pb
 from protos.decision_pb2_grpc import DecisionServicer, DecisionStub, add_DecisionServicer_to_server
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 SERVICE = "mtpolicyd.decision.v1.Decision"
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -13,7 +13,7 @@ from chassis.http import LAG_PROBE_SECONDS, measure_lag, metrics_server
 from chassis.settings import Address
 from chassis.tasks import background
 from tests.support.observed import Observed
-from tests.support.services import free_port
+from tests.support.ports import free_port
 from tests.support.virtual_time import VirtualTimeLoop, in_virtual_time
 
 AddressMaker = Callable[[Path], Address]

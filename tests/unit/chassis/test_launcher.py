@@ -18,7 +18,7 @@ from chassis.launcher import SERVICES, Launcher
 from chassis.settings import Address, Endpoint, ServiceSettings
 from chassis.sockets import Listeners, listening
 from tests.support.observed import Observed
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 CapSys = pytest.CaptureFixture[str]
 

@@ -21,7 +21,7 @@ from chassis.errors import StartError
 from chassis.metrics import Metrics
 from chassis.service import Runtime, run_service
 from chassis.settings import Address, Endpoint, ServiceSettings
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 CapSys = pytest.CaptureFixture[str]
 

@@ -11,7 +11,7 @@ import pytest
 
 from chassis.errors import StartError
 from chassis.sockets import Listeners, free_socket_path, listening
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 
 def test_the_socket_of_a_dead_service_is_removed(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from decision.geo_fetch import Bounds, Fetched, FetchError, NotThereError, _guard, fetch, session
+from tests.support.ports import free_port
 from tests.support.programs import require_program
 from tests.support.publishers import NOVEMBER, Handler, Publisher, gives, publishing
-from tests.support.services import free_port
 
 SOON = Bounds(total_seconds=5, stall_seconds=0.3, bytes=100_000, retries=3, pause_seconds=0.01)
 BASIC = "Basic MTIzNDU2OmtleQ=="

@@ -251,7 +251,6 @@ async def test_a_file_that_cannot_be_examined_is_not_replaced(
         (gives(b"", status=404), "answers 404"),
         (gives(b"", status=500), "answers 500"),
     ],
-    ids=str,
 )
 async def test_what_cannot_be_trusted_changes_nothing(place: Place, handler: Handler, reason: str) -> None:
     """The address and the reason are told; the old file stays, and nothing beside it."""
@@ -271,7 +270,6 @@ async def test_what_cannot_be_trusted_changes_nothing(place: Place, handler: Han
         (maxmind(maxmind_archive(country_file()), checksum="0" * 65), "what came is no checksum"),
         (maxmind(tar_gz(("README.txt", b""))), "what came is an archive without an .mmdb file"),
     ],
-    ids=str,
 )
 async def test_an_archive_that_is_not_what_it_should_be(place: Place, handler: Handler, reason: str) -> None:
     """Of MaxMind."""

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from frontend import probe
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 REQUEST = {
     "request": "smtpd_access_policy",

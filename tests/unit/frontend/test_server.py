@@ -30,7 +30,7 @@ from frontend.server import (
 )
 from tests.support.loops import in_uvloop
 from tests.support.observed import Observed
-from tests.support.services import free_port
+from tests.support.ports import free_port
 from tests.support.transports import FakeAsker, FakeTransport, with_login, without_login
 from tests.support.virtual_time import in_virtual_time, now, settle
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from admin.report import command as module
 from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaServicer, add_QuotaServicer_to_server
+from tests.support.ports import free_port
 from tests.support.reports import NASTY_LOGINS, account, origin, reply
-from tests.support.services import free_port
 
 HOME = origin(count=9)
 ABROAD = origin(b"185.9.12.40", "SE", rule="country", count=3)
