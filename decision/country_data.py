@@ -28,6 +28,7 @@ from decision.settings import BUILT_IN
 SAMPLED_RECORDS = 1000
 MAX_FILE_BYTES = 1 << 30  # the largest that is sold, with cities and providers, has half of it
 FUTURE_SECONDS = 24 * 3600  # a build time beyond is a damaged one, not a clock that differs
+MAX_UNIX_SECONDS = 253_402_300_799  # the last second of 9999, the last year of Python's datetime
 _COPIED_BYTES = 1 << 20
 _BUILT_IN_FILE = "geo-whois-asn-country.mmdb"
 _CODE = re.compile("([A-Za-z]{2})?")
@@ -145,6 +146,8 @@ def open_in_place(path: Path, *, name: Path, source: str = "") -> CountryData:
             records = [record for _, record in islice(reader, SAMPLED_RECORDS)]
         if not (isinstance(metadata.build_epoch, int) and isinstance(metadata.database_type, str)):
             raise ValueError("its metadata are of other types")
+        if not 0 <= metadata.build_epoch <= MAX_UNIX_SECONDS:
+            raise ValueError("its build time is in no year that a date can have")
         if _tells(_flat_code, records):
             lookup = _plain_lookup(path, _flat_code)
         elif _tells(_nested_code, records):

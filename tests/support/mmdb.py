@@ -27,5 +27,6 @@ def country_file(path: Path, countries: dict[str, str], *, built: int | None = N
         at = content.rindex(b"build_epoch") + len(b"build_epoch")
         # Four bytes (4) of the type uint64 (9 - 7), as the MaxMind DB specification says.
         assert content[at : at + 2] == b"\x04\x02", content[at:]
-        path.write_bytes(content[: at + 2] + built.to_bytes(4) + content[at + 6 :])
+        size = 4 if built < 2**32 else 8
+        path.write_bytes(content[:at] + bytes([size, 2]) + built.to_bytes(size) + content[at + 6 :])
     return path

@@ -433,6 +433,16 @@ def test_an_open_file_keeps_no_descriptor_and_a_dropped_one_no_memory(tmp_path: 
     assert private_mappings() == before
 
 
+def test_a_build_time_that_is_no_date_is_refused(tmp_path: Path) -> None:
+    """The format has 64 bits for it, and `mtpolicyctl geo` shows it as a date."""
+    last = country_file(tmp_path / "last.mmdb", {"8.8.8.0/24": "US"}, built=253_402_300_799)
+    none = country_file(tmp_path / "none.mmdb", {"8.8.8.0/24": "US"}, built=2**62)
+
+    assert open_in_place(last, name=last).build_unix_seconds == 253_402_300_799
+    with pytest.raises(CountryDataError, match=r"none\.mmdb: its build time is in no year"):
+        open_in_place(none, name=none)
+
+
 def test_metadata_of_another_type_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a name occurs twice for can be a number to one reader and a text to another."""
     path = country_file(tmp_path / "test.mmdb", {"8.8.8.0/24": "US"}, built=1_700_000_000)
