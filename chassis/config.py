@@ -23,6 +23,7 @@ from chassis.settings import (
     ServiceSettings,
     SettingsError,
     allowed_text,
+    complain,
     doubts,
     exit_with,
     is_concealed,
@@ -124,14 +125,6 @@ def load(cls: type[S]) -> Config[S]:
     return check(cls, read_file(path) if path else None)
 
 
-def load_or_exit(cls: type[S]) -> Config[S]:
-    """`load`, or one line for each wrong setting on standard error and exit code 2."""
-    try:
-        return load(cls)
-    except SettingsError as error:
-        exit_with(error)
-
-
 class LastGood:
     """The last good file of a service, in the state directory.
 
@@ -163,30 +156,60 @@ class Started(NamedTuple, Generic[S]):
     """What a service starts with; `refused` says why that is not the file that it was given."""
 
     config: Config[S]
+    file: ConfigFile | None  # that they come from
     last_good: LastGood
     refused: SettingsError | None
 
 
-def start_config(service: str, cls: type[S]) -> Started[S]:
-    """The settings to start with: the file's, or, if that is wrong, those of its last good copy.
+def in_force(service: str, cls: type[S]) -> Started[S]:
+    """The file's settings, or, if that is wrong, those of its last good copy.
 
-    Without such a copy, and without a file, a wrong setting ends the process as `load_or_exit` does.
+    Raises:
+        SettingsError: without such a copy, or without a file.
     """
     path = config_path()
     # Where the state is must be known before the file is: the environment's word, or the default.
     last_good = LastGood(_statedir(cls), service)
     try:
         file = read_file(path) if path else None
-        config = check(cls, file=file)
+        return Started(check(cls, file=file), file, last_good, None)
     except SettingsError as error:
         copy = last_good.read() if path else None
         with suppress(SettingsError):
             if copy is not None:
-                return Started(check(cls, file=copy), last_good, error)
+                return Started(check(cls, file=copy), copy, last_good, error)
+        raise
+
+
+def load_or_exit(service: str, cls: type[S]) -> Config[S]:
+    """What a service has in force, for a command that asks it or speaks of it.
+
+    What is wrong stands on standard error; without any settings that could be taken the exit code is 2.
+    """
+    try:
+        started = in_force(service, cls)
+    except SettingsError as error:
         exit_with(error)
-    if file is not None:
-        last_good.keep(file)
-    return Started(config, last_good, None)
+    if started.refused is not None:
+        tell_refused(started.refused, [started])
+    return started.config
+
+
+def tell_refused(error: SettingsError, instead: Iterable[Started[Any]]) -> None:
+    """Say on standard error what is wrong, and what is taken instead."""
+    copies = [started.file.name for started in instead if started.refused and started.file]
+    complain([*error.lines, f"instead of it the last good settings are taken: {', '.join(copies)}"])
+
+
+def start_config(service: str, cls: type[S]) -> Started[S]:
+    """`in_force` for a service that starts, which keeps a copy of a good file, or ends with exit code 2."""
+    try:
+        started = in_force(service, cls)
+    except SettingsError as error:
+        exit_with(error)
+    if started.file is not None and started.refused is None:
+        started.last_good.keep(started.file)
+    return started
 
 
 def _statedir(cls: type[ServiceSettings]) -> Path:

@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from chassis.config import DEFAULT, Config, ConfigFile, check, config_path, load, read_file, start_config
+from chassis.config import (
+    DEFAULT,
+    Config,
+    ConfigFile,
+    check,
+    config_path,
+    in_force,
+    load,
+    read_file,
+    tell_refused,
+)
 from chassis.launcher import SERVICES, Launcher
 from chassis.settings import (
     PREFIX,
@@ -33,16 +43,7 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Start frontend, decision and quota on this host; Ctrl-C or SIGTERM stops them."""
-    classes = registered()
-    try:
-        settings = {name: config.settings for name, config in _load_all(classes).items()}
-    except SettingsError as error:
-        if config_path() is None:
-            exit_with(error)
-        # With a file, the services may start with their last good settings; or this ends here.
-        settings = {name: start_config(name, classes[name]).config.settings for name in SERVICES}
-        for line in error.lines:
-            typer.echo(f"univention-mtpolicyd: {line}", err=True)
+    settings = {name: config.settings for name, config in _configs_in_force().items()}
     raise typer.Exit(asyncio.run(_run(settings)))
 
 
@@ -69,11 +70,11 @@ def check_config(
 def show_config(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Print the settings that a start would bring in force, each with where its value comes from."""
-    try:
-        configs = _load_all(registered())
-    except SettingsError as error:
-        exit_with(error)
+    """Print the settings that a start would bring in force, each with where its value comes from.
+
+    While the file is wrong these are those of the last good copies. Exit code 2: there is none.
+    """
+    configs = _configs_in_force()
     rows = {
         field: {
             "value": shown_value(cls, field, value := getattr(config.settings, field)),
@@ -145,6 +146,20 @@ def _load_all(
     if lines:
         raise SettingsError(dict.fromkeys(lines))
     return configs
+
+
+def _configs_in_force() -> dict[str, Config[ServiceSettings]]:
+    """Every service's settings as a start would take them, or exit code 2."""
+    classes = registered()
+    try:
+        return _load_all(classes)
+    except SettingsError as error:
+        try:
+            started = {name: in_force(name, classes[name]) for name in reversed(SERVICES)}
+        except SettingsError:
+            exit_with(error)
+        tell_refused(error, started.values())
+        return {name: one.config for name, one in started.items()}
 
 
 def _tell_doubts(configs: Mapping[str, Config[ServiceSettings]]) -> None:

@@ -330,10 +330,15 @@ def declarations(classes: Iterable[type[ServiceSettings]]) -> Iterator[Declarati
                 )
 
 
+def complain(lines: Iterable[str]) -> None:
+    """Say on standard error what is wrong, where there is no log."""
+    for line in lines:
+        print(f"univention-mtpolicyd: {line}", file=sys.stderr)  # noqa: T201
+
+
 def exit_with(error: SettingsError) -> NoReturn:
     """End the process as it has to end when a setting is wrong."""
-    for line in error.lines:
-        print(f"univention-mtpolicyd: {line}", file=sys.stderr)  # noqa: T201 - there is no log yet
+    complain(error.lines)
     raise SystemExit(EXIT_SETTINGS)
 
 

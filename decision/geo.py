@@ -71,7 +71,7 @@ def show(
     Without an address: the databases. Files are chosen as a decision would that starts now with these
     settings. Exit code 0; 1: an address would be refused; 2: something is no address.
     """
-    settings = load_or_exit(Settings).settings
+    settings = load_or_exit("decision", Settings).settings
     databases, errors = asyncio.run(open_databases(settings.databases, settings.geoip_directory))
     if not databases:
         errors.append("there is no country data: mail from every country passes")
@@ -205,7 +205,7 @@ def update_command(
     maxmind: GeoLite2-Country.mmdb, needs an account; dbip: DBIP-Country-Lite.mmdb, needs none. Proxies are
     those of the environment (https_proxy). Exit code 0: new, or current; 1: failed, nothing is changed.
     """
-    settings = load_or_exit(Settings).settings
+    settings = load_or_exit("decision", Settings).settings
     try:
         chosen = _choose(settings, provider, directory, base_url)
         with _bar(chosen.provider, quiet=quiet) as report:

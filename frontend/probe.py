@@ -33,7 +33,7 @@ def probe(
 
     Exit code 0: the mail would pass; 1: it would be refused; 3: the service does not answer.
     """
-    settings = load_or_exit(Settings).settings
+    settings = load_or_exit("frontend", Settings).settings
     address = (settings.hosts[0], settings.port)
     request = {
         "request": REQUEST_TYPE.decode(),

@@ -54,7 +54,7 @@ def report(
     except ValueError as error:
         typer.echo(f"--since {since!r} {error}", err=True)
         raise typer.Exit(EXIT_SETTINGS) from error
-    settings = load_or_exit(Settings).settings
+    settings = load_or_exit("decision", Settings).settings
     request = pb.ReportRequest(
         since_unix_ms=round((time.time() - seconds) * 1000),
         time_zone=settings.time_zone_name,

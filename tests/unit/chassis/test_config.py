@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.config import ConfigFile, LastGood, check, load, read_file, start_config
+from chassis.config import ConfigFile, LastGood, check, load, load_or_exit, read_file, start_config
 from chassis.settings import SettingsError
 from decision.settings import Settings
 
@@ -247,6 +247,23 @@ def test_a_start_with_a_wrong_file_takes_the_last_good_one(patch: Patch, tmp_pat
     assert bad.config.settings.threshold == 5
     assert bad.refused is not None
     assert "threshold = 0 is not allowed" in bad.refused.lines[0]
+
+
+def test_a_command_goes_on_with_the_last_good_settings_too(
+    patch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`geo`, `report` and `test` are wanted most when somebody has just spoilt the file."""
+    path = tmp_path / "settings.toml"
+    patch.setenv("MTPOLICYD_CONFIG", str(path))
+    path.write_text("threshold = 5")
+    start_config("decision", Settings)
+    path.write_text("threshold = 0")
+
+    assert load_or_exit("decision", Settings).settings.threshold == 5
+    mistake, instead = capsys.readouterr().err.splitlines()
+    assert mistake.startswith(f"univention-mtpolicyd: {path}:1: threshold = 0 is not allowed")
+    assert instead.endswith(f"the last good settings are taken: {tmp_path}/settings-decision.toml")
+    assert (tmp_path / "settings-decision.toml").read_text() == "threshold = 5"
 
 
 def test_a_wrong_file_without_a_good_copy_ends_the_start(

@@ -114,6 +114,27 @@ def test_show_config_shows_values_as_one_writes_them_and_what_they_mean(monkeypa
     assert shown["socket_mode"] == ["0660"]
 
 
+def test_show_config_shows_what_is_in_force_while_the_file_is_wrong(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    """With its source, the last good copy; each mistake is told once, though all services have it."""
+    path = tmp_path / "f.toml"
+    monkeypatch.setenv("MTPOLICYD_CONFIG", str(path))
+    monkeypatch.setenv("MTPOLICYD_STATEDIR", str(tmp_path))
+    path.write_text("threshhold = 5")
+    for name in ("quota", "decision"):
+        (tmp_path / f"settings-{name}.toml").write_text("threshold = 7")
+    refused = CliRunner().invoke(app, ["show-config"])
+    (tmp_path / "settings-frontend.toml").write_text("threshold = 7")
+    shown = CliRunner().invoke(app, ["show-config"])
+
+    mistake = f"univention-mtpolicyd: {path}:1: threshhold is not a setting; did you mean threshold?\n"
+    assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", mistake)
+    assert (shown.exit_code, shown.stderr.count("\n")) == (0, 2)
+    assert shown.stderr.startswith(f"{mistake}univention-mtpolicyd: instead of it the last good settings")
+    assert f"7    ({tmp_path}/settings-decision.toml:1)\n" in shown.stdout
+
+
 # settings
 
 

@@ -233,7 +233,7 @@ def test_a_wrong_setting_ends_the_process_with_2(
     """The lines are on standard error."""
     monkeypatch.setenv("MTPOLICYD_DEBUG", "9")
     with pytest.raises(SystemExit) as caught:
-        load_or_exit(Settings)
+        load_or_exit("decision", Settings)
 
     assert caught.value.code == 2
     out, err = capsys.readouterr()
@@ -246,7 +246,7 @@ def test_a_wrong_setting_ends_the_process_with_2(
 
 def test_right_settings_end_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """They are handed over."""
-    assert load_or_exit(Settings).settings == load(Settings).settings
+    assert load_or_exit("decision", Settings).settings == load(Settings).settings
     assert capsys.readouterr() == ("", "")
 
 
