@@ -22,6 +22,7 @@ from decision.geo_archive import MAX_BYTES
 
 _CHUNK = 64 * 1024
 _MAX_REDIRECTS = 5
+_MAX_DELAY_DIGITS = 9  # of Retry-After; thirty years, and int() takes no more than 4300
 
 # Called with the bytes that have come, and with those that will come, if the server has said so.
 Progress = Callable[[int, int | None], None]
@@ -205,8 +206,10 @@ def _check_size(url: URL, size: int, bounds: Bounds) -> None:
 
 def _retry_after_seconds(value: str | None) -> int | None:
     """The header, which is a number of seconds or a date (RFC 9110, 10.2.3)."""
-    if value is None or value.strip().isdecimal():
-        return None if value is None else int(value)
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal():
+        return int(value) if len(value) <= _MAX_DELAY_DIGITS else None
     when = _unix_seconds(value)
     return None if when is None else max(0, round(when - datetime.now(UTC).timestamp()))
 

@@ -106,6 +106,7 @@ async def test_304_without_a_question_is_an_error() -> None:
         (403, {}, "access is refused"),
         (429, {"Retry-After": "3600"}, "too many downloads; try again in 3600 s"),
         (429, {}, "too many downloads; try again tomorrow"),
+        (429, {"Retry-After": "1" * 5000}, "too many downloads; try again tomorrow"),
         (429, {"Retry-After": "later"}, "too many downloads; try again tomorrow"),
         (204, {}, "answers 204 instead of a file"),
         (302, {}, "answers 302 instead of a file"),
