@@ -3,11 +3,13 @@
 import json
 import socket
 import time
+from ipaddress import ip_address
 from typing import Annotated
 
 import typer
 
 from chassis.config import load_or_exit
+from chassis.settings import EXIT_SETTINGS
 from frontend.policy_wire import REQUEST_TYPE
 from frontend.settings import Settings
 
@@ -15,6 +17,7 @@ EXIT_REFUSED = 1
 EXIT_NO_SERVICE = 3
 TIMEOUT_SECONDS = 10.0
 MAX_REPLY_BYTES = 4096
+UNKNOWN = "unknown"  # what Postfix sends for a client whose address it cannot tell
 
 
 def probe(
@@ -31,13 +34,17 @@ def probe(
 ) -> None:
     """Ask the running service as Postfix would. A RCPT, DATA or END-OF-MESSAGE counts for the user.
 
-    Exit code 0: the mail would pass; 1: it would be refused; 3: the service does not answer.
+    Exit code 0: the mail would pass; 1: it would be refused; 2: a wrong option or setting; 3: the service
+    does not answer.
     """
+    if not _is_address(ip):
+        typer.echo(f"--ip {ip!r} is no address, and mail from none would pass", err=True)
+        raise typer.Exit(EXIT_SETTINGS)
     settings = load_or_exit("frontend", Settings).settings
     address = (settings.hosts[0], settings.port)
     request = {
         "request": REQUEST_TYPE.decode(),
-        "protocol_state": state,
+        "protocol_state": state.upper(),
         "protocol_name": "ESMTP",
         "client_address": ip,
         "sender": sender,
@@ -58,6 +65,14 @@ def probe(
         typer.echo(action)
     if not action.startswith("DUNNO"):
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return text == UNKNOWN
+    return True
 
 
 def ask(address: tuple[str, int], request: dict[str, str]) -> str:

@@ -128,6 +128,23 @@ def test_as_json_it_is_one_object(replies: Replies, reply: bytes, code: int) -> 
     }
 
 
+def test_what_is_no_address_is_not_asked_about() -> None:
+    """The service would answer DUNNO, and the admin believe that it passes from 8.8.8.8."""
+    result = run("--user", "alice", "--ip", "8.8.8.888")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "--ip '8.8.8.888' is no address, and mail from none would pass\n"
+
+
+def test_a_client_without_an_address_and_small_letters_are_allowed(replies: Replies) -> None:
+    """Postfix itself sends `unknown`; a state in small letters would be none that counts."""
+    service = replies(b"action=DUNNO\n\n")
+    result = run("--user", "alice", "--ip", "unknown", "--state", "data")
+
+    assert result.exit_code == 0
+    assert (service.request()["client_address"], service.request()["protocol_state"]) == ("unknown", "DATA")
+
+
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
