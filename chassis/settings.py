@@ -126,10 +126,18 @@ class Concealed:
 
 
 def split_list(value: object) -> object:
-    """A list of a file, or comma-separated text; blanks around items and empty items are forgiven."""
+    """A list of a file, or comma-separated text; blanks around items and empty items are forgiven.
+
+    Raises ValueError for a list with an item that is no text: 1 would be read as the address 0.0.0.1.
+    """
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
-    return tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    for item in value:
+        if isinstance(item, bool | int | float | list | dict):
+            raise ValueError(f"{item!r} is no text")
+    return tuple(value)
 
 
 def _parse_networks(value: object) -> object:
@@ -210,18 +218,14 @@ def absolute(path: Path) -> Path:
     return path
 
 
-def _parse_secret_file(value: object) -> object:
+def _parse_path(value: object) -> object:
     if not isinstance(value, str):
         return value
     return absolute(Path(value)) if value else None
 
 
-SecretFile = Annotated[
-    Path | None,
-    BeforeValidator(_parse_secret_file),
-    Allowed("an absolute path, or empty"),
-    Concealed(),
-]
+OptionalPath = Annotated[Path | None, BeforeValidator(_parse_path), Allowed("an absolute path, or empty")]
+SecretFile = Annotated[OptionalPath, Concealed()]
 
 
 class ServiceSettings(BaseSettings):

@@ -6,6 +6,7 @@ from chassis.service import Runtime
 from chassis.tasks import background
 from decision.country_files import CountryFiles
 from decision.decider import Decider
+from decision.host_zone import follow_time_zone
 from decision.policy import Policy, make_policy
 from decision.quota_client import QuotaClient
 from decision.recorder import Recorder
@@ -45,6 +46,17 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     decider.recorder = recorder.use(settings)
     runtime.reloader.on_change(settings_changed)
     await stack.enter_async_context(background(countries.watch(), died=runtime.fail))
+
+    def time_zone_changed() -> None:
+        decider.policy = policy_in_force()
+        log.warning("time_zone_changed", now=decider.policy.time_zone)
+
+    zones = follow_time_zone(
+        wanted=lambda: runtime.reloader.config.settings.time_zone_name,
+        in_force=lambda: decider.policy.time_zone,
+        change=time_zone_changed,
+    )
+    await stack.enter_async_context(background(zones, died=runtime.fail))
     service = DecisionService(decider, log=log, metrics=metrics)
     await stack.enter_async_context(
         grpc_server(

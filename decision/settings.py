@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
-from tzlocal import get_localzone_name
+from tzlocal import get_localzone_name, reload_localzone
 
 from chassis.settings import (
     Address,
@@ -14,6 +14,7 @@ from chassis.settings import (
     Endpoint,
     Explained,
     Networks,
+    OptionalPath,
     SecretFile,
     ServiceSettings,
     absolute,
@@ -74,10 +75,6 @@ def _parse_databases(value: object) -> object:
     return tuple(map(str, items))
 
 
-def _parse_path(value: object) -> object:
-    return absolute(Path(value)) if isinstance(value, str) and value else value or None
-
-
 def _parse_time_zone(value: object) -> object:
     if value == "":
         return ""
@@ -89,8 +86,9 @@ def _parse_time_zone(value: object) -> object:
 
 
 def host_time_zone() -> str:
-    """The IANA name of the host's time zone; UTC where the host does not say, or contradicts itself."""
+    """The IANA name of the host's time zone now; UTC where the host does not say, or contradicts itself."""
     try:
+        reload_localzone()
         name: str = get_localzone_name()
         ZoneInfo(name)
     except (OSError, ValueError, KeyError, TypeError):
@@ -99,9 +97,6 @@ def host_time_zone() -> str:
 
 
 RuleMode = Annotated[Mode, Allowed("enforce, observe or off")]
-OptionalPath = Annotated[
-    Path | None, NoDecode, BeforeValidator(_parse_path), Allowed("an absolute path, or empty")
-]
 
 
 class Settings(ServiceSettings):

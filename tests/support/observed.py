@@ -1,6 +1,7 @@
 """What a part under test tells the outside: its log lines and its metrics."""
 
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def private_mappings(pid: int | str = "self") -> int:
 
 def children(pid: int | str = "self") -> list[int]:
     """The processes that one has started and not waited for, zombies too."""
-    return [
-        int(word)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for word in (task / "children").read_text().split()
-    ]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found += map(int, (task / "children").read_text().split())
+    return found
