@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 
 FUZZ_SECONDS ?= 300
 
-.PHONY: run test test-faults test-compose fuzz lint bench protos lock wheels help
+.PHONY: run test test-faults test-compose fuzz lint bench dashboards protos lock wheels help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz    look for bytes that break the parser, for FUZZ_SECONDS (300)"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
+	@echo "make dashboards  write Grafana's dashboards anew from dashboards/"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
 	@echo "make wheels  download the dependencies to deploy/wheels, for building the image without a package index"
 	@echo "make lock    write requirements.lock and requirements-dev.lock anew from pyproject.toml"
@@ -45,6 +46,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.run
 	$(BIN)/python -m bench --document docs/BENCHMARKS.md $(BENCH_ARGS)
+
+dashboards: $(VENV)/.dev
+	$(BIN)/python -m dashboards deploy/grafana/dashboards
 
 protos: $(VENV)/.dev
 	$(BIN)/python -m tests.support.protos .

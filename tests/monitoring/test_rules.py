@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.monitoring.boards import DASHBOARDS
 from tests.monitoring.rules import RULES, RUNBOOKS, alerts, recorded, rule_files, rules
 from tests.support.programs import require_program
 from tests.support.protos import ROOT
@@ -457,9 +458,7 @@ def test_amtool_accepts_the_configuration() -> None:
 
 def test_every_alert_says_what_to_do() -> None:
     """Severity, texts, a runbook that exists, a dashboard that exists."""
-    boards = {
-        f"http://127.0.0.1:3000/d/mtpolicyd-{name}" for name in ("overview", "blocked-senders", "services")
-    }
+    boards = {f"http://127.0.0.1:3000/d/mtpolicyd-{path.stem}" for path in DASHBOARDS.glob("*.json")}
     for name, rule in alerts().items():
         annotations = rule["annotations"]
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}

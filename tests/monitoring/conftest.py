@@ -1,0 +1,15 @@
+"""One scenario for all tests of this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.monitoring.scenario import Scenario, played
+from tests.support.programs import require_program
+
+
+@pytest.fixture(scope="package")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
+    program = require_program("prometheus", packages="prometheus")
+    with played(program, tmp_path_factory.mktemp("monitoring")) as scenario:
+        yield scenario
