@@ -102,7 +102,8 @@ def test_prometheus_sees_every_service_and_a_decision(stack: Stack, login: str) 
         )
     # Of this container: what an earlier one had counted stands in Prometheus for five minutes more.
     instance = f"{stack.address(stack.container('decision'), 'backend')}:9102"
-    rejected = f'mtpolicyd_decisions_total{{instance="{instance}", action="reject", reason="country", mode="enforce"}}'
+    labels = f'instance="{instance}", action="reject", reason="country", mode="enforce"'
+    rejected = f"mtpolicyd_decisions_total{{{labels}}}"
     before = stack.query(rejected)
     assert before is not None
     with PolicyClient(stack.policy_ports()[0]) as client:

@@ -286,6 +286,13 @@ CASES = [
     ),
     Case(
         "MtpolicydNoTraffic",
+        "a quiet Sunday after a busy Thursday",
+        {f'mtpolicyd_replies_total{{verb="DUNNO",{FRONTEND}}}': "0x690 10+10x50 510x500"},
+        silent=["11500m"],
+        step="10m",
+    ),
+    Case(
+        "MtpolicydNoTraffic",
         "the check stands behind permit_sasl_authenticated",
         {
             f'mtpolicyd_replies_total{{verb="DUNNO",{FRONTEND}}}': "0x200",

@@ -61,7 +61,7 @@ def test_a_list_may_be_written_as_a_list_or_as_text(value: str) -> None:
             "f.toml:1: allowedcountries = ['UK'] is not allowed (UK is no country, GB is)",
         ),
         ("exempt_networks = [1]", "f.toml:1: exempt_networks = [1] is not allowed (1 is no text)"),
-        ("exempt_accounts = [{a=1}]", "f.toml:1: exempt_accounts = [{'a': 1}] is not allowed ({'a': 1} is no"),
+        ("exempt_accounts = [{a=1}]", "f.toml:1: exempt_accounts = [{'a': 1}] is not allowed ({'a': 1}"),
         ("record_directory = 0", "f.toml:1: record_directory = 0 is not allowed"),
         ("allowedcountries = []", "f.toml:1: allowedcountries = [] is not allowed (the list is empty"),
         ("allowedcountries = [[1]]", "f.toml:1: allowedcountries = [[1]] is not allowed ("),
