@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 
 FUZZ_SECONDS ?= 300
 
-.PHONY: run test test-faults test-compose fuzz lint bench dashboards protos lock wheels help
+.PHONY: run test test-faults test-compose fuzz lint bench dashboards preview protos lock wheels help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
 	@echo "make dashboards  write Grafana's dashboards anew from dashboards/"
+	@echo "make preview  docs/query-preview.png: what the dashboards' queries answer (Debian's prometheus, chromium)"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
 	@echo "make wheels  download the dependencies to deploy/wheels, for building the image without a package index"
 	@echo "make lock    write requirements.lock and requirements-dev.lock anew from pyproject.toml"
@@ -49,6 +50,9 @@ bench: $(VENV)/.run
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m dashboards deploy/grafana/dashboards
+
+preview: $(VENV)/.dev
+	$(BIN)/python -m tests.monitoring.preview docs/query-preview.png
 
 protos: $(VENV)/.dev
 	$(BIN)/python -m tests.support.protos .

@@ -63,9 +63,9 @@ def expressions(board: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def filled(expression: str) -> str:
+def filled(expression: str, variables: Mapping[str, str] = VARIABLES) -> str:
     """With values for Grafana's variables."""
-    for name, value in VARIABLES.items():
+    for name, value in variables.items():
         expression = expression.replace(name, value)
     return expression
 
