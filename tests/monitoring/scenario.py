@@ -16,7 +16,8 @@ import yaml
 
 from tests.monitoring.rules import rule_files
 from tests.support.policy import AMERICAN, PolicyClient
-from tests.support.services import SERVICES, Services, free_port, running, wait_until
+from tests.support.ports import free_port
+from tests.support.services import SERVICES, Services, running, wait_until
 
 BRAZILIAN = "200.160.2.3"
 LIMIT = 10
