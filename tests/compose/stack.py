@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -12,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.compose.engine import Engine
 from tests.support.protos import ROOT
@@ -114,13 +115,18 @@ class Stack:
                     what=f"the stream of {one['Name']} stands",
                 )
 
-    def metric(self, container: Inspected, port: int, name: str) -> float | None:
-        """The sum of a metric, as the service in the container tells it now."""
+    def metric(self, container: Inspected, port: int, name: str, **labels: str) -> float | None:
+        """The sum of a metric's samples that have these labels, as the service tells it now."""
         url = f"http://127.0.0.1:{port}/metrics"
         read = f"from urllib.request import urlopen; print(urlopen({url!r}).read().decode())"
         text = self.engine.docker("exec", container["Id"], "python", "-c", read, check=False)
-        lines = [line for line in text.splitlines() if re.match(rf"{name}[ {{]", line)]
-        return sum(float(line.rpartition(" ")[2]) for line in lines) if lines else None
+        values = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(values) if values else None
 
     def address(self, container: Inspected, network: str) -> str:
         """Of a container in one of the project's networks."""
