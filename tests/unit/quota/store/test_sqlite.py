@@ -365,3 +365,16 @@ def test_a_closed_store_can_be_closed_again(store: SqliteStore) -> None:
     store.close()
     with pytest.raises(StoreError):
         store.apply([charge()], NOON)
+
+
+def test_a_mail_costs_five_statements(path: Path, store: SqliteStore) -> None:
+    """Two to read (the message, the counter), three to write (message, counter, origin); and one commit."""
+    accounts = [b"user%d" % number for number in range(50)]
+    store.apply([charge(account=account, instance=b"first") for account in accounts], NOON)
+    statements: list[str] = []
+    store._db.set_trace_callback(statements.append)
+    store.apply([charge(account=account, instance=b"second") for account in accounts], NOON)
+    store._db.set_trace_callback(None)
+
+    assert len(statements) == 5 * len(accounts) + 2
+    assert [statements[0], statements[-1]] == ["BEGIN IMMEDIATE", "COMMIT"]
