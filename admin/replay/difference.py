@@ -3,10 +3,9 @@
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
+from admin.networks import network_of
 from admin.replay.trial import Answer
-from decision.addresses import parse_address
 from decision.record_format import RecordedRequest
 
 # A mail's requests lie near each other: it is counted once if no more than so many mails lie between.
@@ -85,7 +84,7 @@ class Comparison:
         else:
             account.refused_otherwise[now.rule] += 1
         _count(account.countries, now.country or before.country or "-")
-        _count(account.networks, HASHED if request.hashed else network_of(event.client_address))
+        _count(account.networks, _network(request))
         account.first_unix_ms = min(account.first_unix_ms or time, time)
 
     def totals(self) -> AccountDifference:
@@ -121,15 +120,8 @@ class Comparison:
         return not known
 
 
-def network_of(client_address: bytes) -> str:
-    """The network that an admin would look at: 256 IPv4 addresses, or one IPv6 customer's /56 (RIPE-690)."""
-    address = parse_address(client_address)
-    if address is None:
-        return "unknown"
-    # By its number: a network takes no address with a scope.
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address), 56), strict=False))
-    return str(IPv4Network((int(address), 24), strict=False))
+def _network(request: RecordedRequest) -> str:
+    return HASHED if request.hashed else str(network_of(request.event.client_address) or "unknown")
 
 
 def _count(names: Counter[str], name: str) -> None:

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from admin.networks import network_of
 from admin.report.suggestions import allowed_networks_line, exempt_accounts_line, suggest, writable
-from admin.report.summary import country_rows, network_of
+from admin.report.summary import country_rows
 from admin.report.tables import country_name
 from decision.settings import Settings
 from protos import quota_pb2 as pb

@@ -7,7 +7,7 @@ user on a journey, or the thief. What looks like a botnet is therefore named and
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from admin.report.summary import network_of
+from admin.networks import network_of
 from chassis.settings import holds, split_list
 from decision.addresses import Network
 from decision.rules.country import CountryRule

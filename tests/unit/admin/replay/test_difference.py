@@ -5,12 +5,11 @@ from collections import Counter
 import pytest
 
 from admin.replay import difference as module
-from admin.replay.difference import MOST_NAMES, Comparison, network_of
+from admin.replay.difference import MOST_NAMES, Comparison
 from admin.replay.trial import Answer
 from decision.record_format import RecordedRequest
 from decision.verdict import MailEvent
 from tests.support.mails import mail
-from tests.support.policy import AMERICAN
 
 T = 1_790_000_000_000
 PASSED = Answer("DUNNO", "none", "DE")
@@ -122,19 +121,3 @@ def test_an_account_in_many_networks_does_not_fill_the_memory() -> None:
     assert account.networks["others"] == 50
     assert account.networks.total() == MOST_NAMES + 50
     assert isinstance(account.networks, Counter)
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        (AMERICAN, "8.8.8.0/24"),
-        ("::ffff:8.8.8.8", "8.8.8.0/24"),
-        ("2001:db8:1:2ff::1", "2001:db8:1:200::/56"),
-        ("fe80::1%eth0", "fe80::/56"),
-        ("unknown", "unknown"),
-        ("", "unknown"),
-    ],
-)
-def test_the_network_is_one_that_an_admin_would_name(address: str, network: str) -> None:
-    """The neighbours of an address."""
-    assert network_of(address.encode()) == network
