@@ -171,7 +171,7 @@ def test_a_start_with_a_corrupt_store(tmp_path: Path, damage: str) -> None:
         return
     before = path.read_bytes()
     with running_for_load(tmp_path) as services:
-        answers = [ask(services, f"user{number}")[0] for number in range(100)]
+        answers = [ask(services, f"filled{number}")[0] for number in range(100)]
 
         assert set(answers) == {"DUNNO"}
         (aside,) = moved_aside(services)

@@ -99,7 +99,7 @@ class FakeReader:
         return self.answer
 
 
-ACCOUNTS = [b"user%d" % number for number in range(20_000)]
+ACCOUNTS = [b"filled%d" % number for number in range(20_000)]
 
 
 def fill(path: Path) -> list[bytes]:

@@ -85,7 +85,7 @@ def test_a_truncated_file_is_corrupt(path: Path) -> None:
         file.truncate(path.stat().st_size // 2)
     mended = Mended(path)
     mended.store.expire(NOON, 1000)
-    results = [mended.used(charge(account=b"user%d" % number)) for number in range(50)]
+    results = [mended.used(charge(account=b"filled%d" % number)) for number in range(50)]
     mended.store.close()
 
     assert len(mended.moved) == 1
