@@ -72,3 +72,13 @@ def test_the_data_source_has_the_scrape_interval() -> None:
 
     assert interval
     assert f"timeInterval: {interval[1]}\n" in source
+
+
+def test_the_image_has_every_package() -> None:
+    """A command whose package is missing would end every mtpolicyctl."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        packages = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    copied = re.findall(r"^COPY (\w+) \1$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+
+    assert sorted(copied) == sorted(packages)
+    assert {f"!{package}" for package in packages} <= set((ROOT / ".dockerignore").read_text().split())
