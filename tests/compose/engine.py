@@ -1,5 +1,6 @@
 """A Docker engine of our own, and the image that everything is built on, without pulling anything."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from tests.support.programs import SEARCH_PATH, require_program, require_root, u
 from tests.support.services import wait_until
 
 PACKAGES = "docker.io docker-compose debootstrap"
+LOCK = Path("/tmp/mtpolicyd-docker.lock")
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 # What iptables-save does not print, because nobody has used it yet.
@@ -56,13 +58,19 @@ class Engine:
 
 @contextmanager
 def running_engine() -> Iterator[Engine]:
-    """Started by hand with data, socket and process id in a directory of its own; the firewall as it was."""
+    """Started by hand with data, socket and process id in a directory of its own; the firewall as it was.
+
+    Waits for an engine of another run of these tests on this machine.
+    """
     require_root()
     for program in ("dockerd", "docker", "docker-compose", "debootstrap", "iptables-save"):
         require_program(program, packages=PACKAGES)
     if Path("/var/run/docker.sock").is_socket():
         unmet("another Docker engine runs here: a second one would write its firewall rules over those")
     with ExitStack() as stack:
+        # Two engines would have the same networks: what is sent to one's container arrives at the other's.
+        lock = stack.enter_context(LOCK.open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
         stack.enter_context(_firewall_restored())
         directory = Path(tempfile.mkdtemp(prefix="mtpolicyd-docker-", dir="/tmp"))
         stack.callback(_remove, directory)
