@@ -13,7 +13,7 @@ from decision.ids import new_decision_id
 from decision.policy import Policy
 from decision.quota_client import QuotaClient, QuotaUnavailable
 from decision.recorder import Recorder
-from decision.rules import LOOKING_RULES, RULES
+from decision.rules import LOOKING, RULES
 from decision.verdict import LimitState, MailEvent, Stage, Verb
 
 QUOTA_SECONDS = 1.5
@@ -73,7 +73,7 @@ class Decider:
         )
         self._passed = self._decisions.labels("dunno", NO_REASON, "enforce")
         # What a limit refuses is counted by quota.
-        self._blocks = Blocks(metrics, LOOKING_RULES)
+        self._blocks = Blocks(metrics, LOOKING)
         failures = metrics.counter(
             "undecided_total",
             "Requests without a verdict, by cause.",
@@ -137,7 +137,7 @@ class Decider:
             self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
             text = f"{objection.status} {objection.text} (id {case.decision_id})"
             case.decided(Verdict(objection.verb, text, case.decision_id))
-            if refusal.rule in LOOKING_RULES:
+            if refusal.rule in LOOKING:
                 self._blocks.add(refusal.rule, objection.country)
         self._tell("decision", case, refusal, states)
 

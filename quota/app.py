@@ -13,7 +13,7 @@ from protos.quota_pb2_grpc import add_QuotaServicer_to_server
 from quota.account_label import AccountLabel, namer
 from quota.refused_senders import RefusedSenders
 from quota.reporting import Reporter
-from quota.service import QuotaService
+from quota.service import LIMITS, QuotaService
 from quota.settings import Settings
 from quota.state_dir import locked_state_dir
 from quota.store.checkpoint import Checkpointer
@@ -24,7 +24,7 @@ from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
 
 DATABASE = "quota.sqlite3"
-RULES = ("country", "quota")  # decision's, so that they are shown before they refuse anybody
+RULES = ("country", *LIMITS)  # decision's, so that they are shown before they refuse anybody
 
 
 async def start(settings: Settings, runtime: Runtime[Settings]) -> None:

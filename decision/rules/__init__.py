@@ -2,20 +2,23 @@
 
 from collections.abc import Callable
 
-from decision.chain import Rule
+from decision.chain import LimitingRule, LookingRule, Rule
 from decision.origins import Origins
 from decision.rules.country import CountryRule
 from decision.rules.quota import QuotaRule
 from decision.settings import Settings
 
-# Each makes its rule from the settings and from the country data.
-RULES: dict[str, Callable[[Settings, Origins], Rule]] = {
+# Each makes its rule from the settings and from the country data. These only look, and cost no charge.
+LOOKING: dict[str, Callable[[Settings, Origins], LookingRule]] = {
     "country": lambda settings, origins: CountryRule(
         origins=origins,
         allowed=settings.allowedcountries,
         allowed_networks=settings.allowed_networks,
         reject_unknown=settings.country_unknown == "reject",
     ),
+}
+# These have quota check and charge a limit of the rule's name.
+LIMITING: dict[str, Callable[[Settings, Origins], LimitingRule]] = {
     "quota": lambda settings, _: QuotaRule(
         maximum=settings.threshold,
         count=settings.count,
@@ -23,5 +26,4 @@ RULES: dict[str, Callable[[Settings, Origins], Rule]] = {
         reject=settings.quota_action == "reject",
     ),
 }
-# Those that cost no charge.
-LOOKING_RULES = ("country",)
+RULES: dict[str, Callable[[Settings, Origins], Rule]] = {**LOOKING, **LIMITING}
