@@ -118,6 +118,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """over an enforced limit: nothing is charged"""
     OUTCOME_UNAVAILABLE: _Outcome.ValueType  # 4
     """nothing is charged; `error` says why"""
+    OUTCOME_LOCKED: _Outcome.ValueType  # 5
+    """an admin has locked the account: nothing is charged, repeats included"""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """What became of a charge."""
@@ -132,6 +134,8 @@ OUTCOME_REFUSED: Outcome.ValueType  # 3
 """over an enforced limit: nothing is charged"""
 OUTCOME_UNAVAILABLE: Outcome.ValueType  # 4
 """nothing is charged; `error` says why"""
+OUTCOME_LOCKED: Outcome.ValueType  # 5
+"""an admin has locked the account: nothing is charged, repeats included"""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
@@ -309,6 +313,9 @@ class Charge(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     COUNTRY_FIELD_NUMBER: _builtins.int
     EXEMPT_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """the sender's, unique among its unanswered items of this stream"""
     account: _builtins.bytes
@@ -332,10 +339,18 @@ class Charge(_message.Message):
     country: _builtins.str
     """the client's: ISO 3166-1 alpha-2, or empty"""
     exempt: _builtins.bool
-    """the sender is never refused, nor recorded as one who would have been"""
+    """the sender is never refused, but by a lock, nor recorded as one who would have been"""
+    sender: _builtins.bytes
+    """MAIL FROM, kept with a refusal"""
+    settings: _builtins.str
+    """version of decision's settings, kept with a refusal"""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]:
-        """at least one"""
+        """none: only a lock is looked for"""
+
+    @_builtins.property
+    def day(self) -> Global___CalendarDay:
+        """the day that a lock's refusal is counted to; must be that of the limits"""
 
     def __init__(
         self,
@@ -353,10 +368,13 @@ class Charge(_message.Message):
         address: _builtins.bytes = ...,
         country: _builtins.str = ...,
         exempt: _builtins.bool = ...,
+        day: Global___CalendarDay | None = ...,
+        sender: _builtins.bytes = ...,
+        settings: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "decision_id", b"decision_id", "exempt", b"exempt", "expires_unix_ms", b"expires_unix_ms", "id", b"id", "instance", b"instance", "limits", b"limits", "login", b"login", "recipient", b"recipient", "recipient_count", b"recipient_count", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "day", b"day", "decision_id", b"decision_id", "exempt", b"exempt", "expires_unix_ms", b"expires_unix_ms", "id", b"id", "instance", b"instance", "limits", b"limits", "login", b"login", "recipient", b"recipient", "recipient_count", b"recipient_count", "sender", b"sender", "settings", b"settings", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,7 +423,7 @@ class LimitState(_message.Message):
     name: _builtins.str
     """the limit's"""
     maximum: _builtins.int
-    """in force; later an override may differ from what was asked"""
+    """in force: an admin's override may differ from what was asked"""
     used: _builtins.int
     """units charged in the period"""
     refused: _builtins.int
@@ -457,7 +475,7 @@ class ChargeResult(_message.Message):
     """charged now on the first limit"""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitState]:
-        """in the order of the request; empty with OUTCOME_UNAVAILABLE"""
+        """in the order of the request; empty with OUTCOME_UNAVAILABLE and OUTCOME_LOCKED"""
 
     @_builtins.property
     def error(self) -> Global___Error:
@@ -494,6 +512,12 @@ class Refusal(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     DAY_FIELD_NUMBER: _builtins.int
+    LOGIN_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """the sender's, as of a charge"""
     account: _builtins.bytes
@@ -508,6 +532,18 @@ class Refusal(_message.Message):
     """stands in the SMTP text and in decision's log"""
     mode: Global___Mode.ValueType
     """MODE_OBSERVE: it was not refused, but would have been"""
+    login: _builtins.bytes
+    """as typed"""
+    sender: _builtins.bytes
+    """MAIL FROM"""
+    recipient: _builtins.bytes
+    """at RCPT"""
+    recipient_count: _builtins.int
+    """at DATA and END-OF-MESSAGE"""
+    settings: _builtins.str
+    """version of decision's settings"""
+    detail: _builtins.str
+    """what the rule said, for people"""
     @_builtins.property
     def day(self) -> Global___CalendarDay:
         """the day that it is counted to"""
@@ -523,10 +559,16 @@ class Refusal(_message.Message):
         decision_id: _builtins.str = ...,
         mode: Global___Mode.ValueType = ...,
         day: Global___CalendarDay | None = ...,
+        login: _builtins.bytes = ...,
+        sender: _builtins.bytes = ...,
+        recipient: _builtins.bytes = ...,
+        recipient_count: _builtins.int = ...,
+        settings: _builtins.str = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "day", b"day", "decision_id", b"decision_id", "id", b"id", "mode", b"mode", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "day", b"day", "decision_id", b"decision_id", "detail", b"detail", "id", b"id", "login", b"login", "mode", b"mode", "recipient", b"recipient", "recipient_count", b"recipient_count", "rule", b"rule", "sender", b"sender", "settings", b"settings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -540,21 +582,25 @@ class RefusalResult(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """the refusal's"""
+    overridden: _builtins.bool
+    """an admin permits this account this country: nothing is recorded, the rule shall not object"""
     @_builtins.property
     def error(self) -> Global___Error:
-        """absent: recorded"""
+        """absent: recorded, or overridden"""
 
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         error: Global___Error | None = ...,
+        overridden: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "overridden", b"overridden"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

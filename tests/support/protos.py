@@ -7,7 +7,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).parents[2]
-PROTOS = ("protos/decision.proto", "protos/quota.proto")
+PROTOS = tuple(f"protos/{path.name}" for path in sorted((ROOT / "protos").glob("*.proto")))
 
 
 def generate(directory: Path) -> None:
