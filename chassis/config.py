@@ -8,7 +8,6 @@ thing that is wrong. A file that was good is kept in the state directory, for a 
 import hashlib
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from chassis.files import read_whole
 from chassis.settings import (
     PREFIX,
     TEST_PREFIX,
@@ -76,23 +76,13 @@ def config_path() -> Path | None:
 def read_file(path: Path) -> ConfigFile:
     """Read a file of at most 1 MiB. Raises SettingsError for one that cannot be read or is no UTF-8 text."""
     try:
-        # O_NONBLOCK: a FIFO in the place of the file is refused, not waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SettingsError([f"{path} is no regular file"])
-            data = b""
-            while len(data) <= MAX_FILE_BYTES and (part := os.read(descriptor, MAX_FILE_BYTES)):
-                data += part
-        finally:
-            os.close(descriptor)
-        if len(data) > MAX_FILE_BYTES:
-            raise SettingsError([f"{path} is larger than {MAX_FILE_BYTES} bytes"])
-        return ConfigFile(str(path), data.decode())
+        return ConfigFile(str(path), read_whole(path, MAX_FILE_BYTES).decode())
     except OSError as error:
         raise SettingsError([f"{path} cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise SettingsError([f"{path} is no UTF-8 text (byte {error.start})"]) from error
+    except ValueError as error:
+        raise SettingsError([f"{path} {error}"]) from error
 
 
 def check(cls: type[S], file: ConfigFile | None = None) -> Config[S]:

@@ -6,8 +6,6 @@ archive, 30 downloads a day. DB-IP Country Lite: https://db-ip.com/db/download/i
 one file each month.
 """
 
-import os
-import stat
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from aiohttp import encode_basic_auth
 
+from chassis.files import read_whole
 from decision.geo_archive import unpack_gzip, unpack_tar
 from decision.settings import Settings
 
@@ -98,21 +97,12 @@ def authorization_of(settings: Settings) -> str | None:
 def _read_secret(path: Path) -> str:
     """The one line of a file. Raises AccountError, which never tells what it holds."""
     try:
-        # O_NONBLOCK: a FIFO in the place of the file is refused, not waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise AccountError(f"{path} is no regular file")
-            data = file.read(MAX_SECRET_BYTES + 1)
+        text = read_whole(path, MAX_SECRET_BYTES).strip()
     except OSError as error:
         raise AccountError(f"{path} cannot be read: {error.strerror}") from error
-    text = data.strip()
+    except ValueError as error:
+        raise AccountError(f"{path} {error}") from error
     # Basic authentication ends the account id at a colon (RFC 7617); neither has a blank.
-    if (
-        not text
-        or len(data) > MAX_SECRET_BYTES
-        or not all(33 <= byte <= 126 for byte in text)
-        or b":" in text
-    ):
+    if not text or not all(33 <= byte <= 126 for byte in text) or b":" in text:
         raise AccountError(f"{path} does not hold one account id or licence key, and nothing else")
     return text.decode("ascii")

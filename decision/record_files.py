@@ -10,6 +10,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from chassis.files import read_whole
+
 NAME = "requests.jsonl"
 MODE = 0o640
 MIN_KEY_BYTES = 16
@@ -110,16 +112,10 @@ def read_key(path: Path) -> bytes:
         OSError: it cannot be read.
         ValueError: it is no regular file, or too short or too long to be a secret.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path} is no regular file")
-        key = os.read(descriptor, MAX_KEY_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(key) > MAX_KEY_BYTES:
-        raise ValueError(f"{path} has more than {MAX_KEY_BYTES} bytes")
-    key = key.rstrip(b"\r\n")
+        key = read_whole(path, MAX_KEY_BYTES).rstrip(b"\r\n")
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
     if len(key) < MIN_KEY_BYTES:
         raise ValueError(f"{path} has less than {MIN_KEY_BYTES} bytes")
     return key

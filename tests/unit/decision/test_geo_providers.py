@@ -80,7 +80,6 @@ def test_the_account_is_read_from_the_files(tmp_path: Path) -> None:
         b"user:" + KEY.encode(),
         b"k\xc3\xa9y",
         b"\0",
-        b"k" * 1025,
     ],
 )
 def test_a_file_that_holds_something_else_is_refused_without_its_content(
@@ -92,6 +91,12 @@ def test_a_file_that_holds_something_else_is_refused_without_its_content(
     assert str(caught.value) == (
         f"{tmp_path}/key does not hold one account id or licence key, and nothing else"
     )
+
+
+def test_a_file_that_is_too_large_for_a_secret_is_refused(tmp_path: Path) -> None:
+    """Whatever it holds."""
+    with pytest.raises(AccountError, match=r"/key is larger than 1024 bytes$"):
+        authorization_of(with_account(tmp_path, key=b"k" * 1025))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

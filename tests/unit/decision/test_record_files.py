@@ -145,7 +145,7 @@ def test_a_key_is_the_content_without_its_line_end(tmp_path: Path) -> None:
         (b"", "less than 16 bytes"),
         (b"\n", "less than 16 bytes"),
         (b"0123456789abcde\n", "less than 16 bytes"),
-        (b"x" * (MAX_KEY_BYTES + 1), f"more than {MAX_KEY_BYTES} bytes"),
+        (b"x" * (MAX_KEY_BYTES + 1), f"larger than {MAX_KEY_BYTES} bytes"),
     ],
 )
 def test_what_is_no_secret_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
