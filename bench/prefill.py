@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.interface import StateSize
 from quota.app import DATABASE
 from quota.domain import Charge, Limit, Stage, Unit
-from quota.store.sqlite import REMEMBER_SECONDS, SqliteStore
+from quota.store.batch import REMEMBER_SECONDS
+from quota.store.sqlite import SqliteStore
 
 BATCH = 2000
 CHECKPOINT_BATCHES = 20

@@ -3,10 +3,11 @@
 Two phases. First every rule that only looks is asked, in order; the first objection of an enforcing rule
 is the answer, and nothing is charged. Otherwise all limits are charged in one step, and the limiting
 rules judge the result, in order. An objection of an observing rule, or against an exempt sender, is
-noted and does not stop the chain.
+noted and does not stop the chain. What only looks may have been overridden by an admin, for one account:
+quota knows, and is told of every objection anyway; then the chain is asked again as if that rule were silent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from decision.verdict import Limit, LimitState, MailEvent, Mode, Objection
@@ -62,10 +63,11 @@ class Chain:
             (rule, mode) for rule, mode in active if isinstance(rule, LimitingRule)
         ]
 
-    def look(self, event: MailEvent, *, exempt: bool) -> Opinion:
-        """The first phase."""
+    def look(self, event: MailEvent, *, exempt: bool, but: Container[str] = ()) -> Opinion:
+        """The first phase. Args: but: names of rules that are not asked."""
         return self._opinion(
-            ((rule.name, mode, rule.look(event)) for rule, mode in self._looking), exempt=exempt
+            ((rule.name, mode, rule.look(event)) for rule, mode in self._looking if rule.name not in but),
+            exempt=exempt,
         )
 
     def judge(self, states: Sequence[LimitState], *, exempt: bool) -> Opinion:

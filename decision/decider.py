@@ -8,16 +8,20 @@ from typing import NamedTuple
 from chassis.blocks import Blocks
 from chassis.logs import Level, Logger
 from chassis.metrics import Metrics
-from decision.chain import Finding, Opinion
+from decision.chain import NO_OBJECTION, Finding, Opinion
 from decision.ids import new_decision_id
 from decision.policy import Policy
-from decision.quota_client import QuotaClient, QuotaUnavailable
+from decision.quota_client import Answer, QuotaClient, QuotaUnavailable
 from decision.recorder import Recorder
 from decision.rules import LOOKING, RULES
-from decision.verdict import LimitState, MailEvent, Stage, Verb
+from decision.verdict import LOCK, LOCKED, LimitState, MailEvent, Objection, Stage, Verb
 
 QUOTA_SECONDS = 1.5
 NO_REASON = "none"
+# RFC 3463: delivery not authorized. Why an account was locked is between the admin and its user.
+LOCK_OBJECTION = Objection(
+    Verb.REJECT, "5.7.1", "Sending mail with this login is not allowed, please ask your postmaster"
+)
 
 
 class Failure(NamedTuple):
@@ -50,9 +54,26 @@ class _Case(NamedTuple):
     policy: Policy
     exempt: bool
     decision_id: str
-    started: float
-    noted: tuple[Finding, ...]
+    started: float  # on the clock time.perf_counter, in seconds
+    deadline: float  # the same; until then quota may be asked
+    expires_unix_ms: int  # the same moment
     decided: Decided
+    noted: tuple[Finding, ...] = ()
+    permitted: tuple[str, ...] = ()  # rules whose objection an admin has overridden
+
+    @property
+    def seconds_left(self) -> float:
+        return self.deadline - time.perf_counter()
+
+
+class _Told:
+    """What quota has answered so far about the objections that it was told of."""
+
+    __slots__ = ("overridden", "waiting")
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+        self.overridden: list[str] = []
 
 
 class Decider:
@@ -68,11 +89,11 @@ class Decider:
             "decisions_total",
             "Mail with a login, by rule that objected. In mode observe or exempt it passed all the same.",
             action=[verb.lower() for verb in Verb],
-            reason=[NO_REASON, *rules],
+            reason=[NO_REASON, *rules, LOCK],
             mode=["enforce", "observe", "exempt"],
         )
         self._passed = self._decisions.labels("dunno", NO_REASON, "enforce")
-        # What a limit refuses is counted by quota.
+        # What a limit or a lock refuses is counted by quota.
         self._blocks = Blocks(metrics, LOOKING)
         failures = metrics.counter(
             "undecided_total",
@@ -84,41 +105,109 @@ class Decider:
     def decide(self, event: MailEvent, *, expires_unix_ms: int, now_unix_ms: int, decided: Decided) -> None:
         """Decide one request; `decided` is called exactly once, perhaps before this returns."""
         policy = self.policy
-        exempt = policy.is_exempt(event.account, event.client_address)
-        look = policy.chain.look(event, exempt=exempt)
-        case = _Case(event, policy, exempt, new_decision_id(), time.perf_counter(), look.noted, decided)
-        self._record(case, look)
-        if look.refusal is not None or event.stage is Stage.OTHER or not policy.chain.limiting:
-            self._close(case, look.refusal, ())
-            return
+        started = time.perf_counter()
         expires_unix_ms = min(expires_unix_ms, now_unix_ms + round(QUOTA_SECONDS * 1000))
+        case = _Case(
+            event,
+            policy,
+            policy.is_exempt(event.account, event.client_address),
+            new_decision_id(),
+            started,
+            started + (expires_unix_ms - now_unix_ms) / 1000,
+            expires_unix_ms,
+            decided,
+        )
+        self._look(case)
+
+    def _look(self, case: _Case) -> None:
+        """Ask the rules that only look, but for those whose objection is known."""
+        known = (*case.permitted, *[finding.rule for finding in case.noted])
+        look = case.policy.chain.look(case.event, exempt=case.exempt, but=known)
+        if look is NO_OBJECTION:
+            self._charge(case)
+        elif case.exempt:
+            # He would not have been refused either: quota is not told.
+            self._charge(case._replace(noted=look.noted))
+        else:
+            self._tell_quota(case, look)
+
+    def _tell_quota(self, case: _Case, look: Opinion) -> None:
+        """Have quota remember what was, or would have been, refused without a charge."""
+        findings = [(finding, False) for finding in look.noted]
+        if look.refusal is not None:
+            findings.append((look.refusal, True))
+        told = _Told(len(findings))
+        for finding, enforced in findings:
+            self._quota.record(
+                case.event,
+                finding.rule,
+                finding.objection,
+                enforced=enforced,
+                decision_id=case.decision_id,
+                settings=case.policy.version,
+                day=case.policy.day,
+                expires_unix_ms=case.expires_unix_ms,
+                timeout=case.seconds_left,
+                done=partial(self._told, case, look, told, finding.rule),
+            )
+
+    def _told(self, case: _Case, look: Opinion, told: _Told, rule: str, overridden: bool) -> None:
+        told.waiting -= 1
+        if overridden:
+            told.overridden.append(rule)
+        if not told.waiting:
+            self._guarded(case, partial(self._go_on, case, look, told.overridden))
+
+    def _go_on(self, case: _Case, look: Opinion, overridden: Sequence[str]) -> None:
+        """Quota knows of the objections: those that stand, stand."""
+        case = case._replace(
+            noted=(*case.noted, *[finding for finding in look.noted if finding.rule not in overridden]),
+            permitted=(*case.permitted, *overridden),
+        )
+        if look.refusal is None:
+            self._charge(case)
+        elif look.refusal.rule in overridden:
+            self._look(case)
+        else:
+            self._close(case, look.refusal, ())
+
+    def _charge(self, case: _Case) -> None:
+        event, policy = case.event, case.policy
         self._quota.charge(
             event,
-            policy.limits[exempt],
+            # What charges nothing is sent for the sake of a lock alone.
+            () if event.stage is Stage.OTHER else policy.limits[case.exempt],
             country=policy.origins.peek(event.client_address).country,
-            exempt=exempt,
+            exempt=case.exempt,
             decision_id=case.decision_id,
-            expires_unix_ms=expires_unix_ms,
-            timeout=(expires_unix_ms - now_unix_ms) / 1000,
+            settings=policy.version,
+            day=policy.day,
+            expires_unix_ms=case.expires_unix_ms,
+            timeout=case.seconds_left,
             done=partial(self._answered, case),
         )
 
-    def _answered(self, case: _Case, answer: Sequence[LimitState] | QuotaUnavailable) -> None:
+    def _answered(self, case: _Case, answer: Answer) -> None:
+        self._guarded(case, partial(self._charged, case, answer))
+
+    def _guarded(self, case: _Case, do: Callable[[], None]) -> None:
         try:
-            self._charged(case, answer)
+            do()
         except Exception:  # a bug in a rule must not leave the request without an outcome
             self._failures[INTERNAL].inc()
             self._log.exception("internal_error", id=case.decision_id, login=case.event.login)
             case.decided(INTERNAL)
 
-    def _charged(self, case: _Case, answer: Sequence[LimitState] | QuotaUnavailable) -> None:
-        if not isinstance(answer, QuotaUnavailable):
-            opinion = case.policy.chain.judge(answer, exempt=case.exempt)
+    def _charged(self, case: _Case, answer: Answer) -> None:
+        if answer is LOCKED:
+            self._close(case, Finding(LOCK, LOCK_OBJECTION), ())
+        elif not isinstance(answer, QuotaUnavailable):
+            opinion = case.policy.chain.judge(answer, exempt=case.exempt) if answer else NO_OBJECTION
             if opinion.noted:
                 case = case._replace(noted=case.noted + opinion.noted)
             self._close(case, opinion.refusal, answer)
-        elif case.exempt or not case.policy.enforces_limits:
-            # Whoever quota could not have refused is not refused because quota is away.
+        elif case.exempt or case.event.stage is Stage.OTHER or not case.policy.enforces_limits:
+            # Whoever quota could not have refused, but for a lock, is not refused because quota is away.
             self._close(case, None, ())
         else:
             failure = OVERLOADED if answer.overloaded else QUOTA_UNAVAILABLE
@@ -177,6 +266,8 @@ class Decider:
         }
         if len(origin.answers) > 1:
             values["databases"] = origin
+        if case.permitted:
+            values["permitted"] = ",".join(case.permitted)
         if case.noted:
             values["would_refuse"] = ",".join(noted.rule for noted in case.noted)
         if states:
@@ -185,20 +276,3 @@ class Decider:
         values["settings"] = case.policy.version
         values["ms"] = round((time.perf_counter() - case.started) * 1000, 3)
         (self._log.warning if loud else self._log.info)(event, **values)
-
-    def _record(self, case: _Case, look: Opinion) -> None:
-        """Have quota remember what was, or would have been, refused without a charge."""
-        # An exempt sender would not have been refused either.
-        findings = [] if case.exempt else [(finding, False) for finding in look.noted]
-        if look.refusal is not None:
-            findings.append((look.refusal, True))
-        for finding, enforced in findings:
-            self._quota.record(
-                case.event,
-                finding.rule,
-                finding.objection,
-                enforced=enforced,
-                decision_id=case.decision_id,
-                time_zone=case.policy.time_zone,
-                timeout=QUOTA_SECONDS,
-            )

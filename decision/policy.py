@@ -23,6 +23,7 @@ class Policy:
     enforces_limits: bool
     origins: Origins
     time_zone: str
+    day: pb.CalendarDay  # of that time zone
     exempt_accounts: frozenset[bytes]
     exempt_networks: tuple[Network, ...]
 
@@ -44,6 +45,7 @@ def make_policy(settings: Settings, origins: Origins, version: str = "") -> Poli
         enforces_limits=any(mode is Mode.ENFORCE for _, mode in chain.limiting),
         origins=origins,
         time_zone=settings.time_zone_name,
+        day=pb.CalendarDay(time_zone=settings.time_zone_name),
         exempt_accounts=settings.exempt_accounts,
         exempt_networks=settings.exempt_networks,
     )

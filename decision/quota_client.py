@@ -9,11 +9,12 @@ from chassis.item_client import ItemClient, Unanswered
 from chassis.logs import Logger
 from chassis.metrics import Metrics
 from decision.chain import LimitingRule
-from decision.verdict import Limit, LimitState, MailEvent, Mode, Objection, Stage
+from decision.verdict import LOCKED, Limit, LimitState, Locked, MailEvent, Mode, Objection, Stage
 from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaStub
 
 _STAGES = {
+    Stage.OTHER: pb.STAGE_OTHER,
     Stage.RCPT: pb.STAGE_RCPT,
     Stage.DATA: pb.STAGE_DATA,
     Stage.END_OF_MESSAGE: pb.STAGE_END_OF_MESSAGE,
@@ -30,7 +31,8 @@ class QuotaUnavailable(Exception):
         self.overloaded = overloaded
 
 
-Charged = Callable[[Sequence[LimitState] | QuotaUnavailable], None]
+Answer = Sequence[LimitState] | Locked | QuotaUnavailable
+Charged = Callable[[Answer], None]
 
 
 class QuotaClient:
@@ -52,6 +54,8 @@ class QuotaClient:
         country: str,
         exempt: bool,
         decision_id: str,
+        settings: str,
+        day: pb.CalendarDay,
         expires_unix_ms: int,
         timeout: float,
         done: Charged,
@@ -59,7 +63,10 @@ class QuotaClient:
         """Charge all limits or none; `done` is called exactly once, perhaps before this returns.
 
         Args:
-            limits: from `limit_message`; their states come in the same order.
+            limits: from `limit_message`; their states come in the same order. Without any, quota looks only
+                whether the account is locked.
+            settings: their version.
+            day: that of the limits.
             country: the client's, or empty.
             timeout: seconds.
         """
@@ -67,6 +74,8 @@ class QuotaClient:
         def answered(reply: pb.ChargeResult | Unanswered) -> None:
             if isinstance(reply, Unanswered):
                 done(QuotaUnavailable(reply, overloaded=reply is Unanswered.OVERLOAD))
+            elif reply.outcome == pb.OUTCOME_LOCKED:
+                done(LOCKED)
             elif reply.outcome in _ANSWERS and len(reply.limits) == len(charge.limits):
                 done(
                     [
@@ -93,7 +102,11 @@ class QuotaClient:
             address=event.client_address,
             country=_code(country),
             exempt=exempt,
+            sender=event.sender,
+            settings=settings,
         )
+        if not charge.limits:
+            charge.day.CopyFrom(day)
         # Without an instance a second asking would be a second charge.
         self._items.submit(charge, timeout=timeout, done=answered, resend=bool(event.instance))
 
@@ -105,14 +118,24 @@ class QuotaClient:
         *,
         enforced: bool,
         decision_id: str,
-        time_zone: str,
+        settings: str,
+        day: pb.CalendarDay,
+        expires_unix_ms: int,
         timeout: float,
+        done: Callable[[bool], None],
     ) -> None:
-        """Tell quota of a refusal that cost no charge; nobody waits for it, and it may be lost (counted)."""
+        """Tell quota of a refusal that cost no charge, and learn whether an admin has overridden it.
+
+        `done` is called exactly once, perhaps before this returns: True if the rule shall not object, False
+        if its objection stands, also if quota could not be told (counted).
+        """
 
         def answered(reply: pb.RefusalResult | Unanswered) -> None:
             if isinstance(reply, Unanswered) or reply.HasField("error"):
                 self._lost.inc()
+                done(False)
+            else:
+                done(reply.overridden)
 
         refusal = pb.Refusal(
             account=event.account,
@@ -121,10 +144,17 @@ class QuotaClient:
             address=event.client_address,
             decision_id=decision_id,
             mode=pb.MODE_ENFORCE if enforced else pb.MODE_OBSERVE,
-            day=pb.CalendarDay(time_zone=time_zone),
+            day=day,
+            login=event.login,
+            sender=event.sender,
+            recipient=event.recipient,
+            recipient_count=event.recipient_count,
+            settings=settings,
+            detail=objection.text,
+            expires_unix_ms=expires_unix_ms,
         )
-        # Recorded twice after a break is a wrong count, not recorded at all is a gap: the gap is said.
-        self._items.submit(refusal, timeout=timeout, done=answered, resend=False)
+        # quota knows it by its decision id, and records it once.
+        self._items.submit(refusal, timeout=timeout, done=answered, resend=True)
 
 
 _ANSWERS = frozenset({pb.OUTCOME_CHARGED, pb.OUTCOME_REPEATED, pb.OUTCOME_REFUSED})

@@ -1,6 +1,6 @@
 """The words that rules, chain and decider share."""
 
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import NamedTuple
 
 
@@ -27,6 +27,16 @@ class Verb(StrEnum):
     DUNNO = "DUNNO"
     DEFER = "DEFER"
     REJECT = "REJECT"
+
+
+class Locked(Enum):
+    """An admin has locked the account: everything from it is refused."""
+
+    LOCKED = "lock"
+
+
+LOCKED = Locked.LOCKED
+LOCK = LOCKED.value  # in the place of a rule
 
 
 class MailEvent(NamedTuple):

@@ -350,7 +350,7 @@ class Charge(_message.Message):
 
     @_builtins.property
     def day(self) -> Global___CalendarDay:
-        """the day that a lock's refusal is counted to; must be that of the limits"""
+        """without limits: the day that a lock's refusal is counted to; else theirs is"""
 
     def __init__(
         self,
@@ -470,7 +470,7 @@ class ChargeResult(_message.Message):
     id: _builtins.int
     """the charge's"""
     outcome: Global___Outcome.ValueType
-    """one of the four"""
+    """never unspecified"""
     units: _builtins.int
     """charged now on the first limit"""
     @_builtins.property
@@ -518,6 +518,7 @@ class Refusal(_message.Message):
     RECIPIENT_COUNT_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """the sender's, as of a charge"""
     account: _builtins.bytes
@@ -544,6 +545,8 @@ class Refusal(_message.Message):
     """version of decision's settings"""
     detail: _builtins.str
     """what the rule said, for people"""
+    expires_unix_ms: _builtins.int
+    """wall clock; after it the refusal is dropped, unrecorded; 0: nobody waits"""
     @_builtins.property
     def day(self) -> Global___CalendarDay:
         """the day that it is counted to"""
@@ -565,10 +568,11 @@ class Refusal(_message.Message):
         recipient_count: _builtins.int = ...,
         settings: _builtins.str = ...,
         detail: _builtins.str = ...,
+        expires_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "day", b"day", "decision_id", b"decision_id", "detail", b"detail", "id", b"id", "login", b"login", "mode", b"mode", "recipient", b"recipient", "recipient_count", b"recipient_count", "rule", b"rule", "sender", b"sender", "settings", b"settings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "address", b"address", "country", b"country", "day", b"day", "decision_id", b"decision_id", "detail", b"detail", "expires_unix_ms", b"expires_unix_ms", "id", b"id", "login", b"login", "mode", b"mode", "recipient", b"recipient", "recipient_count", b"recipient_count", "rule", b"rule", "sender", b"sender", "settings", b"settings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from chassis.settings import SettingsError
 from chassis.tasks import background
 from protos.quota_pb2_grpc import add_QuotaServicer_to_server
 from quota.account_label import AccountLabel, namer
+from quota.domain import COUNTRY, LOCK
 from quota.refused_senders import RefusedSenders
 from quota.reporting import Reporter
 from quota.service import LIMITS, QuotaService
@@ -24,7 +25,7 @@ from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
 
 DATABASE = "quota.sqlite3"
-RULES = ("country", *LIMITS)  # decision's, so that they are shown before they refuse anybody
+RULES = (COUNTRY, LOCK, *LIMITS)  # decision's, so that they are shown before they refuse anybody
 
 
 async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
@@ -37,7 +38,8 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
 
     def moved(aside: Path, error: StoreCorruptError) -> None:
         corrupt.inc()
-        log.error("store_corrupt", reason=error, moved_to=aside, consequence="the counts begin anew")
+        lost = "the counts begin anew, limits, permits and locks of admins are gone"
+        log.error("store_corrupt", reason=error, moved_to=aside, consequence=lost)
 
     try:
         store = MendingStore(

@@ -5,6 +5,10 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MAX_RECIPIENTS = 10**9
+# Names that decision gives to what an admin can override (decision/settings.py, RULE_NAMES).
+QUOTA = "quota"  # the limit
+COUNTRY = "country"  # the rule
+LOCK = "lock"  # in the place of a rule: an admin has locked the account
 
 
 class Stage(IntEnum):
@@ -29,6 +33,14 @@ class Outcome(IntEnum):
     CHARGED = 1
     REPEATED = 2
     REFUSED = 3
+    LOCKED = 5  # by an admin: nothing is charged
+
+
+class Noted(IntEnum):
+    """What became of a refusal that decision sent."""
+
+    RECORDED = 1
+    OVERRIDDEN = 2  # an admin permits it: nothing is recorded
 
 
 class Limit(NamedTuple):
@@ -56,6 +68,8 @@ class Charge(NamedTuple):
     address: bytes
     country: str
     exempt: bool
+    sender: bytes = b""
+    settings: str = ""
 
 
 class Refusal(NamedTuple):
@@ -68,6 +82,13 @@ class Refusal(NamedTuple):
     decision_id: str
     enforced: bool
     time_zone: str
+    login: bytes = b""
+    sender: bytes = b""
+    recipient: bytes = b""
+    recipient_count: int = 0
+    settings: str = ""
+    detail: str = ""
+    expires_unix_ms: int = 0  # 0: nobody waits for the answer
 
 
 class LimitState(NamedTuple):
@@ -101,6 +122,7 @@ class RefusedAccount(NamedTuple):
     until_unix_ms: int
     used: int | None  # units of the limit; None for a rule without one
     maximum: int | None
+    last_decision_id: str
 
 
 class RefusedNow(NamedTuple):

@@ -14,14 +14,26 @@ from chassis.logs import Logger
 from chassis.metrics import Metrics
 from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaServicer
-from quota.domain import MAX_RECIPIENTS, Charge, ChargeResult, Limit, Outcome, Refusal, Stage, Unit
+from quota.domain import (
+    LOCK,
+    MAX_RECIPIENTS,
+    QUOTA,
+    Charge,
+    ChargeResult,
+    Limit,
+    Noted,
+    Outcome,
+    Refusal,
+    Stage,
+    Unit,
+)
 from quota.periods import zone
 from quota.reporting import Reporter
 from quota.store.interface import StoreError
 from quota.writer import Failure, Result, Writer
 
 MAX_NAME_BYTES = 64
-LIMITS = ("quota",)  # decision's limiting rules, by which refusals are counted
+LIMITS = (QUOTA,)  # decision's limiting rules, by which refusals are counted
 MAX_ADDRESS_BYTES = 64
 COUNTRY_LETTERS = 2
 INVALID_ARGUMENT = 3
@@ -41,6 +53,7 @@ _OUTCOMES = {
     Outcome.CHARGED: pb.OUTCOME_CHARGED,
     Outcome.REPEATED: pb.OUTCOME_REPEATED,
     Outcome.REFUSED: pb.OUTCOME_REFUSED,
+    Outcome.LOCKED: pb.OUTCOME_LOCKED,
 }
 
 
@@ -69,9 +82,12 @@ class QuotaService(QuotaServicer):
         charges = metrics.counter("charges_total", "Charges by what became of them.", outcome=names)
         self._charges = {name: charges.labels(name) for name in names}
         self._units = metrics.counter("charge_units_total", "Units charged, of each charge's first limit.")
-        self._blocks = Blocks(metrics, LIMITS)
+        self._blocks = Blocks(metrics, (*LIMITS, LOCK))
         self._refusals = metrics.counter(
             "refusals_recorded_total", "Refusals that cost no charge, as decision sent them."
+        )
+        self._permitted = metrics.counter(
+            "refusals_overridden_total", "Refusals that an admin's permit has prevented."
         )
 
     async def Charge(self, request: pb.Charge, context: Any) -> pb.ChargeResult:
@@ -128,7 +144,11 @@ class QuotaService(QuotaServicer):
     def _count(self, messages: Sequence[Any], results: Sequence[Result]) -> None:
         charged = [result for result in results if isinstance(result, ChargeResult)]
         for message, result in zip(messages, results, strict=True):
-            if isinstance(result, ChargeResult) and result.outcome is Outcome.REFUSED:
+            if not isinstance(result, ChargeResult):
+                continue
+            if result.outcome is Outcome.LOCKED:
+                self._blocks.add(LOCK, message.country)
+            elif result.outcome is Outcome.REFUSED:
                 for limit, state in zip(message.limits, result.limits, strict=True):
                     if state.would_refuse and limit.mode == pb.MODE_ENFORCE and limit.name in LIMITS:
                         self._blocks.add(limit.name, message.country)
@@ -136,7 +156,8 @@ class QuotaService(QuotaServicer):
             self._charges[outcome.name.lower()].inc(number)
         self._units.inc(sum(result.units for result in charged))
         if len(charged) < len(results):
-            self._refusals.inc(sum(result is None for result in results))
+            self._refusals.inc(sum(result is Noted.RECORDED for result in results))
+            self._permitted.inc(sum(result is Noted.OVERRIDDEN for result in results))
             self._charges["unavailable"].inc(
                 sum(
                     isinstance(result, Failure) and isinstance(message, pb.Charge)
@@ -174,8 +195,8 @@ def result_message(message: pb.Charge | pb.Refusal, result: Result) -> Any:
                 for state in result.limits
             ],
         )
-    if result is None:
-        return pb.RefusalResult(id=message.id)
+    if isinstance(result, Noted):
+        return pb.RefusalResult(id=message.id, overridden=result is Noted.OVERRIDDEN)
     error = pb.Error(code=result, message=_FAILURES[result])
     if isinstance(message, pb.Refusal):
         return pb.RefusalResult(id=message.id, error=error)
@@ -191,7 +212,11 @@ def read_charge(message: pb.Charge) -> Charge:
     """The plain value of a charge. Raises InvalidItemError."""
     if not message.account:
         raise InvalidItemError("a charge without an account")
-    time_zone, limits = _read_limits(tuple([limit.SerializeToString() for limit in message.limits]))
+    time_zone, limits = (
+        _read_limits(tuple([limit.SerializeToString() for limit in message.limits]))
+        if message.limits
+        else (_zone_name(message.day.time_zone), ())
+    )
     return Charge(
         account=message.account,
         login=message.login,
@@ -206,6 +231,8 @@ def read_charge(message: pb.Charge) -> Charge:
         address=_address(message.address),
         country=_country(message.country),
         exempt=message.exempt,
+        sender=message.sender,
+        settings=message.settings,
     )
 
 
@@ -223,6 +250,13 @@ def read_refusal(message: pb.Refusal) -> Refusal:
         decision_id=message.decision_id,
         enforced=message.mode == pb.MODE_ENFORCE,
         time_zone=_zone_name(message.day.time_zone),
+        login=message.login,
+        sender=message.sender,
+        recipient=message.recipient,
+        recipient_count=message.recipient_count,
+        settings=message.settings,
+        detail=message.detail,
+        expires_unix_ms=message.expires_unix_ms,
     )
 
 
@@ -230,8 +264,6 @@ def read_refusal(message: pb.Refusal) -> Refusal:
 @lru_cache(maxsize=64)
 def _read_limits(serialised: tuple[bytes, ...]) -> tuple[str, tuple[Limit, ...]]:
     """The time zone and the limits of a charge. Raises InvalidItemError."""
-    if not serialised:
-        raise InvalidItemError("a charge without a limit")
     messages = [pb.Limit.FromString(message) for message in serialised]
     limits = tuple(map(_read_limit, messages))
     if len({limit.name for limit in limits}) != len(limits):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from chassis.logs import Logger
 from chassis.metrics import Metrics
-from quota.domain import Charge, ChargeResult, Refusal
+from quota.domain import Charge, ChargeResult, Noted, Refusal
 from quota.store.interface import Store, StoreBusyError, StoreError
 
 MAX_ITEMS_PER_TRANSACTION = 2048
@@ -35,7 +35,7 @@ class Failure(IntEnum):
     UNAVAILABLE = 14
 
 
-Result = ChargeResult | Failure | None
+Result = ChargeResult | Noted | Failure
 Done = Callable[[Sequence[Result]], None]
 
 
@@ -85,7 +85,7 @@ class Writer:
         )
         self._seconds = {op: seconds.labels(op) for op in ("apply", "expire")}
         self._expired = metrics.counter(
-            "items_expired_total", "Charges that came, or waited, past their deadline."
+            "items_expired_total", "Charges and refusals that came, or waited, past their deadline."
         )
         self._shed = metrics.counter(
             "items_shed_total", "Charges and refusals that were turned away because too many waited."
@@ -158,7 +158,8 @@ class Writer:
     def _apply(self, items: Sequence[Charge | Refusal]) -> list[Result]:
         """One result for each item; a busy store is tried again until nobody waits any more."""
         results: list[Result] = [
-            Failure.EXPIRED if isinstance(item, Charge) else Failure.UNAVAILABLE for item in items
+            Failure.EXPIRED if item.expires_unix_ms or isinstance(item, Charge) else Failure.UNAVAILABLE
+            for item in items
         ]
         while True:
             now_ms = round(self._clock() * 1000)
@@ -170,8 +171,8 @@ class Writer:
                 done = self._store.apply([items[index] for index in live], now_ms)
             except StoreBusyError as error:
                 self._failed("apply", error)
-                if not any(isinstance(items[index], Charge) for index in live):
-                    # Nobody waits for a refusal to be recorded: it must not hold up the charges behind it.
+                if not any(items[index].expires_unix_ms for index in live):
+                    # Nobody waits for these refusals: they must not hold up the charges behind them.
                     break
                 time.sleep(BUSY_PAUSE_SECONDS)
             except StoreError as error:
@@ -224,4 +225,6 @@ class Writer:
 
 
 def _is_expired(item: Charge | Refusal, now_ms: int) -> bool:
-    return isinstance(item, Charge) and item.expires_unix_ms <= now_ms
+    if isinstance(item, Charge):
+        return item.expires_unix_ms <= now_ms
+    return 0 < item.expires_unix_ms <= now_ms

@@ -21,7 +21,7 @@ from decision.record_format import RecordedRequest
 from decision.settings import Settings
 from decision.verdict import LimitState, Stage, Verb
 from protos import quota_pb2 as pb
-from quota.domain import Charge
+from quota.domain import Charge, ChargeResult
 from quota.domain import Stage as QuotaStage
 from quota.service import read_charge
 from quota.store.sqlite import SqliteStore
@@ -92,7 +92,7 @@ class Trial:
                 charged.append((index, exempt))
         now_unix_ms = requests[0].time_unix_ms
         for (index, exempt), result in zip(charged, self._store.apply(charges, now_unix_ms), strict=True):
-            assert result is not None
+            assert isinstance(result, ChargeResult)
             states = [
                 LimitState(state.maximum, state.used, state.refused, state.resets_unix_ms, state.would_refuse)
                 for state in result.limits

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from quota.domain import Charge, ChargeResult, Refusal, RefusedNow, Report
+from quota.domain import Charge, ChargeResult, Noted, Refusal, RefusedNow, Report
+from quota.overrides import AuditEntry, Changed, Request
 
 KEEP_DAYS = 31  # counts of these last days are never forgotten
 REFUSED_MS = 3_600_000  # so long a refusal by a rule without a limit makes an account a refused one
 MAX_ADDRESSES = 1000  # addresses that are kept for one account and day
+MAX_CHANGES = 50_000  # of one request: they hold all charges up
+SHOWN_BEFORE = 100  # of what was in force before a request
 
 
 class StoreError(Exception):
@@ -22,13 +25,17 @@ class StoreCorruptError(StoreError):
     """What the store has kept is damaged: it will not heal by trying again."""
 
 
+class TooManyChangesError(StoreError):
+    """So much cannot be changed in one step."""
+
+
 class Store(Protocol):
     """Counts of accounts, and which messages they were counted for.
 
     All methods are called from one thread, one at a time. None blocks for much longer than 100 ms.
     """
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | None]:
+    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
         """Do all items in order, each seeing what those before it did, and make them last.
 
         A charge is decided by `quota.assessment.assess`, in the period of the message's first charge
@@ -39,15 +46,25 @@ class Store(Protocol):
         limit's name, in the message's period. Where no enforced limit refuses, each observed one that would
         have is recorded likewise, as not enforced, unless the sender is exempt.
 
+        What an admin has set for the account holds, until the moment at which it ends. A maximum takes the
+        place of that of the limit `quota`. A lock refuses everything, repeats too: nothing is charged, the
+        result is LOCKED and has no limits, and it is recorded like a Refusal of the rule `lock`. A Refusal by
+        the rule `country` from a permitted country is OVERRIDDEN: nothing is recorded.
+
+        A Refusal that comes again (its account, rule and decision id) within a quarter of an hour or more is
+        not recorded again. One without a decision id is always another one.
+
         A Refusal is counted for (its day in its time zone, account, rule, enforced or not), and so is where
         it came from (country, address). Where accepted mail came from is counted too, in the units that
         were CHARGED on the first limit. Of one account's day, MAX_ADDRESSES (country, address, rule,
         enforced or not) are told apart; any further one is counted without its address.
 
+        Of each account's day the first refusals are kept as they are, and the last ones.
+
         When this returns, the results survive the death of this process. Either all items are done or,
         when this raises, none.
 
-        Returns: for each item in order a ChargeResult, or None for a Refusal.
+        Returns: for each item in order a ChargeResult, or a Noted for a Refusal.
 
         Raises:
             StoreBusyError: try again.
@@ -55,10 +72,28 @@ class Store(Protocol):
             StoreError: this try has failed for another reason.
         """
 
-    def expire(self, now_unix_ms: int, most: int) -> int:
-        """Forget at most `most` messages that are due and counts of days before the last KEEP_DAYS.
+    def change(self, request: Request, now_unix_ms: int) -> Changed:
+        """Do all changes of a request in order, each with an entry in the audit log, or none.
 
-        Returns: how many messages or counts were forgotten; `most` means that there may be more.
+        They hold for every item that is applied after this. A change that finds nothing to do (an override
+        that is set already with the same end and reason, one that is not there to be cleared, an account
+        without a count of today) is none, and leaves no entry. What no longer refuses an account makes it one
+        that is not refused now: a higher maximum, a permit for the country it came from last, an unlock, a
+        reset. A purge forgets every row of the account, its audit entries too, and leaves its own.
+
+        Raises:
+            TooManyChangesError: more than MAX_CHANGES would be cleared by `replace`.
+            and as `apply`.
+        """
+
+    def note(self, entry: AuditEntry) -> None:
+        """Write one entry into the audit log. Raises: as `apply`."""
+
+    def expire(self, now_unix_ms: int, most: int) -> int:
+        """Forget at most `most` things: messages that are due, counts of days before the last KEEP_DAYS,
+        overrides that have ended, single refusals and audit entries that are too old or too many.
+
+        Returns: how many were forgotten; `most` means that there may be more.
 
         Raises: as `apply`.
         """

@@ -2,7 +2,8 @@
 
 Counting on with a file that lies would be worse than counting anew, and so would answering nobody until
 an admin comes: with the new store a user may send the day's number once more, and all limits hold from
-then on. So that a failing disk does not do this for ever, there is a bound on the files that lie aside.
+then on. What admins had set (limits, permits, locks) is gone with the file; the log says so. So that a
+failing disk does not do this for ever, there is a bound on the files that lie aside.
 """
 
 import time
@@ -11,7 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from quota.domain import Charge, ChargeResult, Refusal
+from quota.domain import Charge, ChargeResult, Noted, Refusal
+from quota.overrides import AuditEntry, Changed, Request
 from quota.store.interface import StoreCorruptError, StoreError
 from quota.store.sqlite import SqliteStore
 
@@ -49,8 +51,14 @@ class MendingStore:
         self._store: SqliteStore | None = None
         self._mended(self._opened)
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | None]:
+    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
         return self._mended(lambda: self._opened().apply(items, now_unix_ms))
+
+    def change(self, request: Request, now_unix_ms: int) -> Changed:
+        return self._mended(lambda: self._opened().change(request, now_unix_ms))
+
+    def note(self, entry: AuditEntry) -> None:
+        self._mended(lambda: self._opened().note(entry))
 
     def expire(self, now_unix_ms: int, most: int) -> int:
         return self._mended(lambda: self._opened().expire(now_unix_ms, most))

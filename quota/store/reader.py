@@ -70,7 +70,7 @@ _REFUSED_COUNTS = (
     "SELECT rule, count(DISTINCT account) FROM refusal WHERE enforced AND until_ms > ? GROUP BY rule"
 )
 _REFUSED_NOW = """
-SELECT name, rule, last_country, first_ms, until_ms, last_maximum, day, account
+SELECT name, rule, last_country, first_ms, until_ms, last_maximum, last_decision_id, day, account
 FROM refusal JOIN account ON account.id = refusal.account
 WHERE enforced AND until_ms > ?
 ORDER BY last_ms DESC, account, rule LIMIT ?
@@ -100,8 +100,9 @@ class SqliteReader:
                     until_ms,
                     None if maximum is None else db.execute(_USED, (day, account, rule)).fetchone()[0],
                     maximum,
+                    decision_id,
                 )
-                for name, rule, country, since_ms, until_ms, maximum, day, account in db.execute(
+                for name, rule, country, since_ms, until_ms, maximum, decision_id, day, account in db.execute(
                     _REFUSED_NOW, (now_unix_ms, most)
                 ).fetchall()
             ]

@@ -19,9 +19,9 @@ def test_a_limit_refuses_until_its_period_ends(store: Store, reader: Reader) -> 
     """With what was used of it, and since when; gone with the day."""
     store.apply([charge(limits=(ONE,))], NOON)
     store.apply([charge(instance=b"i2", limits=(ONE,), country="AT")], NOON + 1)
-    store.apply([charge(instance=b"i3", limits=(ONE,), country="FR")], NOON + HOUR)
+    store.apply([charge(instance=b"i3", limits=(ONE,), country="FR", decision_id="third")], NOON + HOUR)
 
-    alice = RefusedAccount(b"alice", "quota", "FR", NOON + 1, MIDNIGHT, 1, 1)
+    alice = RefusedAccount(b"alice", "quota", "FR", NOON + 1, MIDNIGHT, 1, 1, "third")
     assert reader.refused_now(MIDNIGHT - 1, 10) == RefusedNow({"quota": 1}, (alice,))
     assert reader.refused_now(MIDNIGHT, 10) == RefusedNow({}, ())
 
@@ -29,10 +29,10 @@ def test_a_limit_refuses_until_its_period_ends(store: Store, reader: Reader) -> 
 def test_a_rule_without_a_limit_refuses_for_an_hour(store: Store, reader: Reader) -> None:
     """After its last refusal."""
     store.apply([refusal()], NOON)
-    store.apply([refusal(country="RU")], NOON + 5)
+    store.apply([refusal(country="RU", decision_id="second")], NOON + 5)
 
     until = NOON + 5 + REFUSED_MS
-    alice = RefusedAccount(b"alice", "country", "RU", NOON, until, None, None)
+    alice = RefusedAccount(b"alice", "country", "RU", NOON, until, None, None, "second")
     assert reader.refused_now(until - 1, 10) == RefusedNow({"country": 1}, (alice,))
     assert reader.refused_now(until, 10) == RefusedNow({}, ())
 

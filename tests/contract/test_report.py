@@ -7,6 +7,7 @@ import pytest
 from quota.domain import (
     AccountReport,
     Charge,
+    ChargeResult,
     CountryCount,
     Limit,
     Origin,
@@ -155,14 +156,14 @@ def test_the_sums_agree(store: Store, of: Of, enforced: bool) -> None:
     ]
     results = store.apply(items, NOON)
     last = results[-1]
-    assert last is not None
+    assert isinstance(last, ChargeResult)
     counts = where(of())
 
     assert sum(total for (_, _, rule, _), total in counts.items() if not rule) == last.limits[0].used
     assert {(rule, how) for (_, _, rule, how) in counts if rule} == {("quota", enforced)}
     assert sum(total for (_, _, rule, _), total in counts.items() if rule) == refused(of())["quota", enforced]
     assert refused(of())["quota", enforced] == sum(
-        result.limits[0].would_refuse for result in results if result is not None
+        result.limits[0].would_refuse for result in results if isinstance(result, ChargeResult)
     )
 
 
@@ -341,6 +342,6 @@ def test_a_report_sees_what_was_done_before_it(store: Store, of: Of) -> None:
     """And holds nobody up: the next charge is done at once."""
     for number in range(3):
         (result,) = store.apply([charge(instance=b"%d" % number)], NOON)
-        assert result is not None
+        assert isinstance(result, ChargeResult)
         assert result.outcome is Outcome.CHARGED
         assert where(of()) == {("DE", b"84.128.0.1", "", False): number + 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quota.domain import Charge, ChargeResult, Limit, LimitState, Outcome, Stage, Unit
+from quota.domain import Charge, ChargeResult, Limit, LimitState, Noted, Outcome, Stage, Unit
 from quota.store.interface import Store
 from tests.contract.conftest import Opener
 from tests.support.charges import HOUR, MESSAGES, NOON, RECIPIENTS, berlin, charge, refusal
@@ -10,7 +10,7 @@ from tests.support.charges import HOUR, MESSAGES, NOON, RECIPIENTS, berlin, char
 
 def ask(store: Store, item: Charge, now: int = NOON) -> ChargeResult:
     (result,) = store.apply([item], now)
-    assert result is not None
+    assert isinstance(result, ChargeResult)
     return result
 
 
@@ -44,16 +44,17 @@ def test_a_charge_outlives_a_restart(open_store: Opener) -> None:
 def test_items_of_one_batch_see_each_other(store: Store) -> None:
     """Eleven recipients for ten places in one call: the last one is refused; a repeat in it is a repeat."""
     items = [charge(recipient=b"%d" % number) for number in range(11)] + [charge(recipient=b"0")]
-    outcomes = [result.outcome for result in store.apply(items, NOON) if result is not None]
+    outcomes = [result.outcome for result in store.apply(items, NOON) if isinstance(result, ChargeResult)]
 
     assert outcomes == [Outcome.CHARGED] * 10 + [Outcome.REFUSED, Outcome.REPEATED]
 
 
 def test_a_batch_may_mix_charges_and_refusals(store: Store) -> None:
-    """Results come in order, None for a refusal."""
+    """Results come in order."""
     first, second, third = store.apply([charge(), refusal(), charge(recipient=b"x")], NOON)
 
-    assert (first is not None, second, third is not None) == (True, None, True)
+    assert [type(result) for result in (first, third)] == [ChargeResult, ChargeResult]
+    assert second is Noted.RECORDED
     assert used(store) == 2
 
 

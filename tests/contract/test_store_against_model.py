@@ -7,11 +7,12 @@ from itertools import count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quota.domain import Charge, Limit, Outcome, Refusal, Stage, Unit
+from quota.domain import Charge, ChargeResult, Limit, Noted, Outcome, Refusal, Stage, Unit
+from quota.overrides import Change, Clear, Kind, Purge, Request, Reset, Set
 from quota.periods import day_of
 from quota.store.interface import Reader
 from tests.contract.conftest import Opener
-from tests.support.charges import HOUR, NOON, charge, refusal
+from tests.support.charges import BERLIN, HOUR, NOON, charge, refusal
 
 ABSURD = 10**9 + 1
 LIMITS = [
@@ -48,12 +49,52 @@ class Model:
     refused: Counters = field(default_factory=dict)
     origins: Origins = field(default_factory=lambda: defaultdict(Counter))
 
-    def do(self, item: Charge | Refusal, now: int) -> Answer | None:
+    overrides: dict[tuple[bytes, Kind], tuple[str, int]] = field(default_factory=dict)
+
+    def override(self, account: bytes, kind: Kind, now: int) -> str | None:
+        """What is in force."""
+        value, until = self.overrides.get((account, kind), ("", 1))
+        return value if until == 0 or now < until else None
+
+    def change(self, change: Change, now: int) -> None:
+        """See Store.change."""
+        if isinstance(change, Set):
+            self.overrides[change.account, change.kind] = change.value, change.until_unix_ms
+        elif isinstance(change, Clear):
+            self.overrides.pop((change.account, change.kind), None)
+        elif isinstance(change, Reset):
+            today = day_of(now, change.time_zone)
+            for counts in (self.used, self.refused):
+                for key in [key for key in counts if (key[0], key[3]) == (change.account, today)]:
+                    del counts[key]
+        else:
+            for kind in Kind:
+                self.overrides.pop((change.account, kind), None)
+            for counts in (self.used, self.refused):
+                for key in [key for key in counts if key[0] == change.account]:
+                    del counts[key]
+            for of in [of for of in self.origins if of[0] == change.account]:
+                del self.origins[of]
+
+    def do(self, item: Charge | Refusal, now: int) -> Answer | Noted:
         """See Store.apply."""
         if isinstance(item, Charge):
+            if self.override(item.account, Kind.LOCK, now) is not None:
+                self.record(item, day_of(now, item.time_zone), "lock", True)
+                return Outcome.LOCKED, []
+            maximum = self.override(item.account, Kind.LIMIT, now)
+            if maximum is not None:
+                limits = [
+                    limit._replace(maximum=int(maximum)) if limit.name == "quota" else limit
+                    for limit in item.limits
+                ]
+                item = item._replace(limits=tuple(limits))
             return self.ask(item, now)
+        countries = self.override(item.account, Kind.COUNTRY, now)
+        if countries is not None and item.rule == "country" and item.country in countries.split(","):
+            return Noted.OVERRIDDEN
         self.record(item, day_of(now, item.time_zone), item.rule, item.enforced)
-        return None
+        return Noted.RECORDED
 
     def ask(self, item: Charge, now: int) -> Answer:
         """(outcome, (used, refused) of each limit)."""
@@ -128,29 +169,51 @@ charges = st.builds(
     exempt=st.booleans(),
     **places,
 )
-# A batch of charges and refusals, so many hours later, perhaps after a restart.
-steps = st.tuples(st.lists(charges | refusals, min_size=1, max_size=6), st.integers(0, 5), st.booleans())
+accounts = st.sampled_from([b"alice", b"bob"])
+ends = st.sampled_from([0, NOON + 3 * HOUR, NOON + 9 * HOUR, NOON + 20 * HOUR])
+reason = st.just("")
+changes = st.one_of(
+    st.builds(Set, accounts, st.just(Kind.LIMIT), st.sampled_from(["1", "3", "7"]), ends, reason),
+    st.builds(Set, accounts, st.just(Kind.COUNTRY), st.sampled_from(["DE", "AT,FR"]), ends, reason),
+    st.builds(Set, accounts, st.just(Kind.LOCK), st.just(""), ends, reason),
+    st.builds(Clear, accounts, st.sampled_from(Kind), reason),
+    st.builds(Reset, accounts, st.just(BERLIN), reason),
+    st.builds(Purge, accounts, reason),
+)
+# Some changes, then a batch of charges and refusals, so many hours later, perhaps after a restart.
+steps = st.tuples(
+    st.lists(changes, max_size=3),
+    st.lists(charges | refusals, min_size=1, max_size=6),
+    st.integers(0, 5),
+    st.booleans(),
+)
 
 
 @given(st.lists(steps, min_size=1, max_size=12))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_store_does_what_the_model_does(
-    open_store: Opener, reader: Reader, history: list[tuple[list[Charge | Refusal], int, bool]]
+    open_store: Opener, reader: Reader, history: list[tuple[list[Change], list[Charge | Refusal], int, bool]]
 ) -> None:
     """Outcome, used and refused agree after every charge, and in the end the report of each day."""
     # One file serves all examples: a name of its own keeps each example's accounts apart.
     run = b"%d " % next(_runs)
     model, store, now = Model(), open_store(), NOON
-    for batch, hours, restart in history:
+    for acts, batch, hours, restart in history:
         now += hours * HOUR
         if restart:
             store = open_store()
+        acts = [act._replace(account=run + act.account) for act in acts]
+        for act in acts:
+            model.change(act, now)
+        store.change(Request(acts, "root@mail"), now)
         items = [item._replace(account=run + item.account) for item in batch]
         expected = [model.do(item, now) for item in items]
         results = store.apply(items, now)
 
         assert [
-            result and (result.outcome, [(limit.used, limit.refused) for limit in result.limits])
+            (result.outcome, [(limit.used, limit.refused) for limit in result.limits])
+            if isinstance(result, ChargeResult)
+            else result
             for result in results
         ] == expected
     reported: Origins = {}

@@ -35,6 +35,7 @@ def charge(
     address: bytes = b"84.128.0.1",
     country: str = "DE",
     exempt: bool = False,
+    decision_id: str = "0123456789",
 ) -> Charge:
     """A RCPT of alice from Germany for one recipient, limit 10 recipients."""
     return Charge(
@@ -44,7 +45,7 @@ def charge(
         recipient=recipient if stage is Stage.RCPT else b"",
         stage=stage,
         recipient_count=recipient_count,
-        decision_id="0123456789",
+        decision_id=decision_id,
         expires_unix_ms=2**62,
         time_zone=time_zone,
         limits=limits,
@@ -61,6 +62,7 @@ def refusal(
     country: str = "US",
     address: bytes = b"8.8.8.8",
     enforced: bool = True,
+    decision_id: str = "",
 ) -> Refusal:
-    """A refusal by the country rule."""
-    return Refusal(account, rule, country, address, "0123456789", enforced, BERLIN)
+    """A refusal by the country rule; without a decision id it is another one each time."""
+    return Refusal(account, rule, country, address, decision_id, enforced, BERLIN)

@@ -1,6 +1,6 @@
 """What decision works with, made for tests: mails, country data, and a quota that answers as told."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -8,8 +8,8 @@ from decision.addresses import Address
 from decision.country_data import CountryData
 from decision.decider import Failure, Verdict
 from decision.origins import RESULTS, Kind, Origins
-from decision.quota_client import Charged, QuotaClient, QuotaUnavailable
-from decision.verdict import LimitState, MailEvent, Objection, Stage
+from decision.quota_client import Answer, Charged, QuotaClient
+from decision.verdict import MailEvent, Objection, Stage
 from protos import quota_pb2 as pb
 from tests.support.observed import Observed
 from tests.support.policy import AMERICAN, GERMAN
@@ -118,6 +118,8 @@ class AskedCharge:
     country: str
     exempt: bool
     decision_id: str
+    settings: str
+    day: pb.CalendarDay
     expires_unix_ms: int
     timeout: float
 
@@ -131,14 +133,22 @@ class AskedRecord:
     objection: Objection
     enforced: bool
     decision_id: str
-    time_zone: str
+    settings: str
+    day: pb.CalendarDay
+    expires_unix_ms: int
+    timeout: float
 
 
 class FakeQuota(QuotaClient):
-    """Answers each charge with `answer`, or keeps silent while that is None."""
+    """Answers each charge with `answer`, or keeps silent while that is None.
 
-    def __init__(self, answer: Sequence[LimitState] | QuotaUnavailable | None = None) -> None:
+    Each record is answered with whether its rule is in `overrides`, or not while that is None.
+    """
+
+    def __init__(self, answer: Answer | None = None) -> None:
         self.answer = answer
+        self.overrides: Container[str] | None = ()
+        self.open_records: list[Callable[[bool], None]] = []
         self.charges: list[AskedCharge] = []
         self.records: list[AskedRecord] = []
         self.open: list[Charged] = []
@@ -151,12 +161,16 @@ class FakeQuota(QuotaClient):
         country: str,
         exempt: bool,
         decision_id: str,
+        settings: str,
+        day: pb.CalendarDay,
         expires_unix_ms: int,
         timeout: float,
         done: Charged,
     ) -> None:
         self.charges.append(
-            AskedCharge(event, tuple(limits), country, exempt, decision_id, expires_unix_ms, timeout)
+            AskedCharge(
+                event, tuple(limits), country, exempt, decision_id, settings, day, expires_unix_ms, timeout
+            )
         )
         if self.answer is None:
             self.open.append(done)
@@ -171,10 +185,21 @@ class FakeQuota(QuotaClient):
         *,
         enforced: bool,
         decision_id: str,
-        time_zone: str,
+        settings: str,
+        day: pb.CalendarDay,
+        expires_unix_ms: int,
         timeout: float,
+        done: Callable[[bool], None],
     ) -> None:
-        self.records.append(AskedRecord(event, rule, objection, enforced, decision_id, time_zone))
+        self.records.append(
+            AskedRecord(
+                event, rule, objection, enforced, decision_id, settings, day, expires_unix_ms, timeout
+            )
+        )
+        if self.overrides is None:
+            self.open_records.append(done)
+        else:
+            done(rule in self.overrides)
 
 
 Outcome = Verdict | Failure

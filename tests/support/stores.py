@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from quota.domain import Charge, ChargeResult, Outcome, Refusal, RefusedNow, Report
+from quota.domain import Charge, ChargeResult, Noted, Outcome, Refusal, RefusedNow, Report
+from quota.overrides import AuditEntry, Changed, Request
 from quota.store.sqlite import SqliteStore
 from tests.support.charges import NOON, charge
 
@@ -30,6 +31,8 @@ class FakeStore:
         self.applied: list[list[Charge | Refusal]] = []
         self.applied_at: list[int] = []
         self.expired: list[tuple[int, int]] = []
+        self.requests: list[tuple[Request, int]] = []
+        self.entries: list[AuditEntry] = []
         self.before_apply: Callable[[], None] = lambda: None
         self.closed = False
         self.expired_often = threading.Event()
@@ -38,7 +41,7 @@ class FakeStore:
         self.gate.set()
         self.threads: set[str] = set()
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | None]:
+    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
         self.threads.add(threading.current_thread().name)
         self.applied.append(list(items))
         self.applied_at.append(now_unix_ms)
@@ -48,9 +51,22 @@ class FakeStore:
         if self.problems:
             raise self.problems.pop(0)
         return [
-            ChargeResult(Outcome.CHARGED, item.recipient_count, ()) if isinstance(item, Charge) else None
+            ChargeResult(Outcome.CHARGED, item.recipient_count, ())
+            if isinstance(item, Charge)
+            else Noted.RECORDED
             for item in items
         ]
+
+    def change(self, request: Request, now_unix_ms: int) -> Changed:
+        self.threads.add(threading.current_thread().name)
+        self.requests.append((request, now_unix_ms))
+        if self.problems:
+            raise self.problems.pop(0)
+        return Changed(len(request.changes), ())
+
+    def note(self, entry: AuditEntry) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.entries.append(entry)
 
     def expire(self, now_unix_ms: int, most: int) -> int:
         self.threads.add(threading.current_thread().name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import prefill
 from quota.app import DATABASE
-from quota.store.sqlite import REMEMBER_SECONDS
+from quota.store.batch import REMEMBER_SECONDS
 
 NOW = 1_800_000_000.0
 ZONE = "UTC"

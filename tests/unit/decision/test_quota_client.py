@@ -9,9 +9,9 @@ import grpc.aio
 import pytest
 
 from chassis import item_client
-from decision.quota_client import QuotaClient, QuotaUnavailable, limit_message
+from decision.quota_client import Answer, QuotaClient, QuotaUnavailable, limit_message
 from decision.rules.quota import QuotaRule
-from decision.verdict import LimitState, MailEvent, Mode, Objection, Stage, Verb
+from decision.verdict import LOCKED, LimitState, MailEvent, Mode, Objection, Stage, Verb
 from protos import quota_pb2 as pb
 from tests.support.conversations import Channel
 from tests.support.mails import mail
@@ -24,8 +24,6 @@ LIMIT = pb.Limit(
 )
 STATE = pb.LimitState(name="quota", maximum=10, used=4, refused=2, resets_unix_ms=99, would_refuse=True)
 OBJECTION = Objection(Verb.REJECT, "5.7.1", "Sending mail from country US is not allowed", "US")
-
-Answer = Sequence[LimitState] | QuotaUnavailable
 
 
 @asynccontextmanager
@@ -60,6 +58,8 @@ def charge(
         country=country,
         exempt=exempt,
         decision_id="0123456789",
+        settings="5e771965",
+        day=BERLIN_DAY,
         expires_unix_ms=1_900_000_000_000,
         timeout=timeout,
         done=answers.append,
@@ -67,16 +67,22 @@ def charge(
     return answers
 
 
-def record(client: QuotaClient, *, enforced: bool = True, country: str = "US") -> None:
+def record(client: QuotaClient, *, enforced: bool = True, country: str = "US") -> list[bool]:
+    """Record a refusal; the list gets every answer."""
+    answers: list[bool] = []
     client.record(
         mail(client_address=b"8.8.8.8"),
         "country",
         OBJECTION._replace(country=country),
         enforced=enforced,
         decision_id="0123456789",
-        time_zone="Europe/Berlin",
+        settings="5e771965",
+        day=BERLIN_DAY,
+        expires_unix_ms=1_900_000_000_000,
         timeout=1.5,
+        done=answers.append,
     )
+    return answers
 
 
 def results(batch: pb.Batch, **fields: Any) -> pb.Results:
@@ -110,6 +116,8 @@ async def test_a_charge_carries_the_whole_request() -> None:
                 address=b"84.128.0.1",
                 country="DE",
                 exempt=True,
+                sender=b"alice@example.org",
+                settings="5e771965",
             )
         ]
     )
@@ -274,19 +282,66 @@ async def test_a_charge_without_an_instance_is_never_asked_again() -> None:
 
 
 @in_virtual_time
-async def test_a_refusal_is_never_sent_again_after_a_break() -> None:
-    """It would be counted twice; that it may be missing is counted."""
+async def test_a_refusal_is_sent_again_after_a_break() -> None:
+    """Quota knows it by its decision id; whoever has a permit is not refused because quota restarts."""
     seen = Observed()
+    breaks = [grpc.aio.EOF]
 
     def answer(batch: pb.Batch) -> Any:
-        return grpc.aio.EOF if batch.refusals else pb.Results()
+        if batch.refusals and breaks:
+            return breaks.pop()
+        return pb.Results(refusals=[pb.RefusalResult(id=item.id, overridden=True) for item in batch.refusals])
 
     async with connected(seen, answer) as (client, channel):
-        record(client)
+        answers = record(client)
         await asyncio.sleep(1)
 
-    assert len(channel.sent) == 1
-    assert seen.sample("refusals_unrecorded_total") == 1
+    assert answers == [True]
+    assert len([batch for batch in channel.sent if batch.refusals]) == 2
+    assert seen.sample("refusals_unrecorded_total") == 0
+
+
+@pytest.mark.parametrize("overridden", [True, False])
+@in_virtual_time
+async def test_quota_says_whether_a_refusal_is_overridden(overridden: bool) -> None:
+    """Once."""
+
+    def answer(batch: pb.Batch) -> pb.Results:
+        return pb.Results(
+            refusals=[pb.RefusalResult(id=item.id, overridden=overridden) for item in batch.refusals]
+        )
+
+    async with connected(Observed(), answer) as (client, _):
+        answers = record(client)
+        await settle()
+
+    assert answers == [overridden]
+
+
+@in_virtual_time
+async def test_an_account_may_be_locked() -> None:
+    """That is an answer of its own, without limits."""
+    async with connected(Observed(), lambda batch: results(batch, outcome=pb.OUTCOME_LOCKED)) as (client, _):
+        answers = charge(client)
+        await settle()
+
+    assert answers == [LOCKED]
+
+
+@in_virtual_time
+async def test_a_charge_without_limits_brings_its_day() -> None:
+    """At any stage; quota counts the refusal of a locked account to it."""
+    async with connected(Observed(), lambda batch: results(batch, outcome=pb.OUTCOME_REPEATED)) as (
+        client,
+        channel,
+    ):
+        answers = charge(client, event=mail(stage=Stage.OTHER), limits=())
+        await settle()
+
+    assert answers == [[]]
+    (batch,) = channel.sent
+    assert batch.charges[0].day == BERLIN_DAY
+    assert batch.charges[0].stage == pb.STAGE_OTHER
 
 
 @pytest.mark.parametrize(("enforced", "mode"), [(True, pb.MODE_ENFORCE), (False, pb.MODE_OBSERVE)])
@@ -311,6 +366,12 @@ async def test_a_refusal_is_sent(enforced: bool, mode: "pb.Mode.ValueType") -> N
         decision_id="0123456789",
         mode=mode,
         day=BERLIN_DAY,
+        login=b"Alice",
+        sender=b"alice@example.org",
+        recipient=b"bob@example.net",
+        settings="5e771965",
+        detail="Sending mail from country US is not allowed",
+        expires_unix_ms=1_900_000_000_000,
     )
     assert channel.sent == [pb.Batch(refusals=[expected])]
     assert seen.sample("refusals_unrecorded_total") == 0
@@ -326,8 +387,9 @@ async def test_a_refusal_that_quota_does_not_take_is_counted() -> None:
         return pb.Results(refusals=[pb.RefusalResult(id=item.id, error=error) for item in batch.refusals])
 
     async with connected(seen, answer) as (client, _):
-        record(client)
+        answers = record(client)
         await settle()
+    assert answers == [False]
     assert seen.sample("refusals_unrecorded_total") == 1
 
 
@@ -336,8 +398,9 @@ async def test_a_refusal_without_an_answer_is_counted() -> None:
     """It is not tried for longer than its time-out."""
     seen = Observed()
     async with connected(seen, lambda batch: None) as (client, _):
-        record(client)
+        answers = record(client)
         await asyncio.sleep(2)
+    assert answers == [False]
     assert seen.sample("refusals_unrecorded_total") == 1
 
 

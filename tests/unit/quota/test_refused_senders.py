@@ -7,8 +7,8 @@ from quota.store.interface import StoreError
 from tests.support.observed import Observed
 from tests.support.stores import FakeReader
 
-ALICE = RefusedAccount(b"alice", "quota", "DE", 1_000_000, 2_000_000, 12, 10)
-BOB = RefusedAccount(b"bob", "country", "", 3_000_000, 4_000_000, None, None)
+ALICE = RefusedAccount(b"alice", "quota", "DE", 1_000_000, 2_000_000, 12, 10, "1")
+BOB = RefusedAccount(b"bob", "country", "", 3_000_000, 4_000_000, None, None, "2")
 
 
 class Shown:

@@ -13,6 +13,7 @@ from quota.domain import (
     ChargeResult,
     Limit,
     LimitState,
+    Noted,
     Outcome,
     Refusal,
     Report,
@@ -50,7 +51,7 @@ class AbortContext:
 class FakeWriter(Writer):
     """Answers each charge and each refusal at once with what it was given."""
 
-    def __init__(self, charge: Result = CHARGED, refusal: Result = None) -> None:
+    def __init__(self, charge: Result = CHARGED, refusal: Result = Noted.RECORDED) -> None:
         self._charge = charge
         self._refusal = refusal
         self.submitted: list[Sequence[Charge | Refusal]] = []
@@ -112,7 +113,7 @@ def refusal(number: int = 1, **fields: Any) -> pb.Refusal:
 
 INVALID_CHARGES = [
     pytest.param(charge(account=b""), 3, "account", id="no account"),
-    pytest.param(charge(limits=()), 3, "limit", id="no limit"),
+    pytest.param(charge(limits=()), 3, "no time zone", id="no limit and no day"),
     pytest.param(charge(1, limit(), limit(maximum=20)), 3, "two limits of one name", id="one name twice"),
     pytest.param(
         charge(1, limit(name="a"), limit(name="b", calendar_day=pb.CalendarDay(time_zone="UTC"))),
@@ -221,6 +222,8 @@ def test_a_charge_is_read_whole() -> None:
         recipient_count=-3,
         account=b"alice\xff",
         exempt=True,
+        sender=b"alice@example.org",
+        settings="5e771965",
     )
     assert read_charge(message) == Charge(
         account=b"alice\xff",
@@ -239,7 +242,17 @@ def test_a_charge_is_read_whole() -> None:
         address=b"84.128.0.1",
         country="DE",
         exempt=True,
+        sender=b"alice@example.org",
+        settings="5e771965",
     )
+
+
+def test_a_charge_may_have_no_limits() -> None:
+    """Then its day says which one it is."""
+    message = charge(7, limits=(), day=BERLIN_DAY)
+    item = read_charge(message)
+
+    assert (item.limits, item.time_zone) == ((), "Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +303,16 @@ def test_a_country_is_two_letters_or_none(country: str) -> None:
 @pytest.mark.parametrize(("mode", "enforced"), [(pb.MODE_ENFORCE, True), (pb.MODE_OBSERVE, False)])
 def test_a_refusal_is_read_whole(mode: "pb.Mode.ValueType", enforced: bool) -> None:
     """Real or observed."""
-    assert read_refusal(refusal(mode=mode)) == Refusal(
+    more: dict[str, Any] = {
+        "login": b"Alice",
+        "sender": b"alice@example.org",
+        "recipient": b"bob@example.net",
+        "recipient_count": 3,
+        "settings": "5e771965",
+        "detail": "Sending mail from country US is not allowed",
+        "expires_unix_ms": 1_900_000_000_000,
+    }
+    assert read_refusal(refusal(mode=mode, **more)) == Refusal(
         account=b"alice",
         rule="country",
         country="US",
@@ -298,7 +320,25 @@ def test_a_refusal_is_read_whole(mode: "pb.Mode.ValueType", enforced: bool) -> N
         decision_id="0123456789",
         enforced=enforced,
         time_zone="Europe/Berlin",
+        **more,
     )
+
+
+async def test_a_permitted_refusal_is_answered_as_such(seen: Observed) -> None:
+    """And counted by itself."""
+    result = await service(seen, FakeWriter(refusal=Noted.OVERRIDDEN)).Record(refusal(7), None)
+
+    assert result == pb.RefusalResult(id=7, overridden=True)
+    assert seen.sample("refusals_overridden_total") == 1
+    assert seen.sample("refusals_recorded_total") == 0
+
+
+async def test_what_a_lock_refuses_is_counted_as_blocked(seen: Observed) -> None:
+    """By its country, as decision counts what its rules refuse."""
+    await service(seen, FakeWriter(ChargeResult(Outcome.LOCKED, 0, ()))).Charge(charge(7), None)
+
+    assert seen.sample("blocks_total", reason="lock", country="DE") == 1
+    assert seen.sample("blocks_total", reason="quota", country="DE") == 0
 
 
 @pytest.mark.parametrize(
@@ -307,6 +347,7 @@ def test_a_refusal_is_read_whole(mode: "pb.Mode.ValueType", enforced: bool) -> N
         (Outcome.CHARGED, pb.OUTCOME_CHARGED, "charged"),
         (Outcome.REPEATED, pb.OUTCOME_REPEATED, "repeated"),
         (Outcome.REFUSED, pb.OUTCOME_REFUSED, "refused"),
+        (Outcome.LOCKED, pb.OUTCOME_LOCKED, "locked"),
     ],
 )
 async def test_a_result_is_answered_whole(
@@ -391,7 +432,7 @@ async def test_every_label_is_there_from_the_start(seen: Observed) -> None:
     """Otherwise the first refusal would be invisible to rate()."""
     service(seen, FakeWriter())
     assert seen.samples("charges_total") == {
-        (outcome,): 0 for outcome in ("charged", "repeated", "refused", "unavailable", "invalid")
+        (outcome,): 0 for outcome in ("charged", "repeated", "refused", "locked", "unavailable", "invalid")
     }
 
 

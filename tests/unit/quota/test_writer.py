@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from quota import writer as module
-from quota.domain import Charge, ChargeResult, Outcome, Refusal
+from quota.domain import Charge, ChargeResult, Noted, Outcome, Refusal
 from quota.store.interface import StoreBusyError, StoreError
 from quota.writer import FORGET_AT_LEAST, Failure, Result, Writer
 from tests.support.charges import NOON, charge, refusal
 from tests.support.observed import Observed
 from tests.support.stores import WAIT_SECONDS, FakeStore
 
+REFUSAL = refusal()
 BUSY = StoreBusyError("database is locked")
 BROKEN = StoreError("disk I/O error")
 
@@ -99,11 +100,11 @@ def done(number: int) -> ChargeResult:
 
 
 async def test_results_come_in_order(seen: Observed, clock: Clock) -> None:
-    """One for each item of the job; None for a refusal that was recorded."""
+    """One for each item of the job."""
     async with writing(FakeStore(), seen, clock) as writer:
-        results = await submit(writer, numbered(1), refusal(), numbered(2), numbered(3))
+        results = await submit(writer, numbered(1), REFUSAL, numbered(2), numbered(3))
 
-    assert results == [done(1), None, done(2), done(3)]
+    assert results == [done(1), Noted.RECORDED, done(2), done(3)]
     assert seen.sample("store_transactions_total") == 1
     assert seen.sample("store_operation_seconds_count", op="apply") == 1
 
@@ -133,15 +134,15 @@ async def test_what_waits_is_gathered_into_one_transaction(seen: Observed, clock
     async with writing(store, seen, clock) as writer:
         first = submit(writer, numbered(1))
         await entered(store)
-        second, third = submit(writer, numbered(2), numbered(3)), submit(writer, refusal())
+        second, third = submit(writer, numbered(2), numbered(3)), submit(writer, REFUSAL)
         fourth = submit(writer, numbered(4))
         store.gate.set()
         assert await first == [done(1)]
         assert await second == [done(2), done(3)]
-        assert await third == [None]
+        assert await third == [Noted.RECORDED]
         assert await fourth == [done(4)]
 
-    assert store.applied == [[numbered(1)], [numbered(2), numbered(3), refusal(), numbered(4)]]
+    assert store.applied == [[numbered(1)], [numbered(2), numbered(3), REFUSAL, numbered(4)]]
     assert seen.sample("store_transactions_total") == 2
 
 
@@ -172,12 +173,12 @@ async def test_expired_charges_are_dropped_uncharged(seen: Observed, clock: Cloc
             numbered(1, expires_in=-1),
             numbered(2),
             numbered(3, expires_in=0),
-            refusal(),
+            REFUSAL,
             numbered(4, expires_in=0.001),
         )
 
-    assert results == [Failure.EXPIRED, done(2), Failure.EXPIRED, None, done(4)]
-    assert store.applied == [[numbered(2), refusal(), numbered(4, expires_in=0.001)]]
+    assert results == [Failure.EXPIRED, done(2), Failure.EXPIRED, Noted.RECORDED, done(4)]
+    assert store.applied == [[numbered(2), REFUSAL, numbered(4, expires_in=0.001)]]
     assert seen.sample("items_expired_total") == 2
 
 
@@ -209,10 +210,10 @@ async def test_a_busy_store_is_tried_again(seen: Observed, clock: Clock) -> None
     """Until it does the job; the trouble is two log lines, not one for each try."""
     store = FakeStore(BUSY, BUSY, BUSY)
     async with writing(store, seen, clock) as writer:
-        results = await submit(writer, numbered(1), refusal())
+        results = await submit(writer, numbered(1), REFUSAL)
 
-    assert results == [done(1), None]
-    assert store.applied == [[numbered(1), refusal()]] * 4
+    assert results == [done(1), Noted.RECORDED]
+    assert store.applied == [[numbered(1), REFUSAL]] * 4
     assert seen.sample("store_errors_total", op="apply") == 3
     assert seen.sample("store_transactions_total") == 1
     assert seen.sample("store_up") == 1
@@ -251,26 +252,26 @@ async def test_a_store_that_is_free_again_does_what_has_not_expired(seen: Observ
     store = FakeStore(BUSY, BUSY)
     store.before_apply = lambda: clock.advance(1)
     async with writing(store, seen, clock) as writer:
-        results = await submit(writer, numbered(1, expires_in=1.5), numbered(2), refusal())
+        results = await submit(writer, numbered(1, expires_in=1.5), numbered(2), REFUSAL)
 
-    assert results == [Failure.EXPIRED, done(2), None]
+    assert results == [Failure.EXPIRED, done(2), Noted.RECORDED]
 
 
 async def test_refusals_alone_do_not_hold_up_a_busy_store(seen: Observed, clock: Clock) -> None:
     """They are given up after one try, since charges may be waiting behind them."""
     store = FakeStore(BUSY)
     async with writing(store, seen, clock) as writer:
-        first, second = await submit(writer, refusal()), await submit(writer, numbered(1))
+        first, second = await submit(writer, REFUSAL), await submit(writer, numbered(1))
 
     assert isinstance(first[0], Failure)
     assert second == [done(1)]
-    assert store.applied == [[refusal()], [numbered(1)]]
+    assert store.applied == [[REFUSAL], [numbered(1)]]
 
 
 async def test_a_refusal_that_is_given_up_has_not_expired(seen: Observed, clock: Clock) -> None:
     """It has no deadline: the store was busy, and that is what it is told."""
     async with writing(FakeStore(BUSY), seen, clock) as writer:
-        assert await submit(writer, refusal()) == [Failure.UNAVAILABLE]
+        assert await submit(writer, REFUSAL) == [Failure.UNAVAILABLE]
     assert seen.sample("items_expired_total") == 0
 
 
@@ -278,13 +279,13 @@ async def test_a_failing_store_makes_its_batch_unavailable(seen: Observed, clock
     """Every live item of that transaction, once; the next one is tried."""
     store = FakeStore(BROKEN)
     async with writing(store, seen, clock) as writer:
-        failed = await submit(writer, numbered(1), refusal())
+        failed = await submit(writer, numbered(1), REFUSAL)
         assert seen.sample("store_up") == 0
         worked = await submit(writer, numbered(2))
 
     assert failed == [Failure.UNAVAILABLE, Failure.UNAVAILABLE]
     assert worked == [done(2)]
-    assert store.applied == [[numbered(1), refusal()], [numbered(2)]]
+    assert store.applied == [[numbered(1), REFUSAL], [numbered(2)]]
     assert seen.sample("store_errors_total", op="apply") == 1
     assert seen.sample("store_up") == 1
 
@@ -465,7 +466,7 @@ async def test_too_much_waiting_is_turned_away(
     async with writing(store, seen, clock) as writer:
         first = submit(writer, numbered(1), numbered(2))
         await entered(store)
-        turned_away = submit(writer, numbered(3), refusal())
+        turned_away = submit(writer, numbered(3), REFUSAL)
         third = submit(writer, numbered(4))
         assert turned_away.done()
         store.gate.set()

@@ -44,7 +44,7 @@ class Mended:
     def used(self, *charges: Charge) -> list[int]:
         results = self.store.apply(charges, NOON)
         assert all(isinstance(result, ChargeResult) for result in results)
-        return [result.limits[0].used for result in results if result is not None]
+        return [result.limits[0].used for result in results if isinstance(result, ChargeResult)]
 
 
 def test_a_file_that_is_no_database_is_moved_aside_and_kept(path: Path) -> None:
@@ -141,4 +141,4 @@ def test_what_cannot_be_moved_fails_until_it_can(path: Path, monkeypatch: pytest
     results = mended.store.apply([charge(account=accounts[0])], NOON)
     mended.store.close()
 
-    assert [result.outcome for result in results if result] == [Outcome.CHARGED]
+    assert [result.outcome for result in results if isinstance(result, ChargeResult)] == [Outcome.CHARGED]
