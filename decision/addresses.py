@@ -1,5 +1,6 @@
 """Client addresses: what Postfix sends as text, with the IPv4 address that an IPv6 one may wrap."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -21,9 +22,25 @@ def parse_address(text: bytes) -> Address | None:
     return parsed[-1] if parsed else None
 
 
-def is_in(text: bytes, networks: tuple[Network, ...]) -> bool:
-    """Whether the address, as Postfix shows it or unwrapped, lies in one of the networks."""
-    return bool(networks) and any(address in network for address in _parse(text) for network in networks)
+class NetworkSet:
+    """Networks of both kinds; an address costs one look-up for each length of prefix among them."""
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        starts: dict[tuple[int, int], set[int]] = {}  # by version, and bits behind the prefix
+        for network in networks:
+            bits = network.max_prefixlen - network.prefixlen
+            starts.setdefault((network.version, bits), set()).add(int(network.network_address) >> bits)
+        self._starts = [(version, bits, found) for (version, bits), found in starts.items()]
+
+    def __contains__(self, text: bytes) -> bool:
+        """Whether the address, as Postfix shows it or unwrapped, lies in one of them."""
+        if not self._starts:
+            return False
+        return any(
+            version == address.version and int(address) >> bits in starts
+            for address in _parse(text)
+            for version, bits, starts in self._starts
+        )
 
 
 def _parse(text: bytes) -> tuple[Address, ...]:

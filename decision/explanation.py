@@ -5,7 +5,7 @@ The answer comes from the chain of rules itself; only the words for it are made 
 
 from typing import NamedTuple
 
-from decision.addresses import Address, is_in, parse_address
+from decision.addresses import Address, NetworkSet, parse_address
 from decision.countries import name_of
 from decision.origins import Kind, Origin, Origins
 from decision.policy import make_policy
@@ -47,7 +47,7 @@ class Explainer:
         address = parse_address(client_address)
         if address is None:
             raise ValueError(f"{text!r} is no address")
-        exempt = is_in(client_address, self._settings.exempt_networks)
+        exempt = client_address in NetworkSet(self._settings.exempt_networks)
         opinion = self._policy.chain.look(_mail_from(client_address), exempt=exempt)
         origin = self._origins.peek(client_address)
         if opinion.refusal is not None:
@@ -77,7 +77,7 @@ class Explainer:
             ]
             names = " and ".join(f"{code} ({name_of(code)})" for code in allowed)
             return f"{names} is allowed" + (f", though {' and '.join(others)}" if others else "")
-        if is_in(client_address, settings.allowed_networks):
+        if client_address in NetworkSet(settings.allowed_networks):
             return "it is in allowed_networks"
         return "no database knows it, and country_unknown is allow"
 

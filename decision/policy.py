@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from decision.addresses import Network, is_in
+from decision.addresses import NetworkSet
 from decision.chain import Chain
 from decision.origins import Origins
 from decision.quota_client import limit_message
@@ -25,11 +25,11 @@ class Policy:
     time_zone: str
     day: pb.CalendarDay  # of that time zone
     exempt_accounts: frozenset[bytes]
-    exempt_networks: tuple[Network, ...]
+    exempt_networks: NetworkSet
 
     def is_exempt(self, account: bytes, client_address: bytes) -> bool:
         """Whether this sender is counted but never refused."""
-        return account in self.exempt_accounts or is_in(client_address, self.exempt_networks)
+        return account in self.exempt_accounts or client_address in self.exempt_networks
 
 
 def make_policy(settings: Settings, origins: Origins, version: str = "") -> Policy:
@@ -47,5 +47,5 @@ def make_policy(settings: Settings, origins: Origins, version: str = "") -> Poli
         time_zone=settings.time_zone_name,
         day=pb.CalendarDay(time_zone=settings.time_zone_name),
         exempt_accounts=settings.exempt_accounts,
-        exempt_networks=settings.exempt_networks,
+        exempt_networks=NetworkSet(settings.exempt_networks),
     )

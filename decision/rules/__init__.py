@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from decision.addresses import NetworkSet
 from decision.chain import LimitingRule, LookingRule, Rule
 from decision.origins import Origins
 from decision.rules.country import CountryRule
@@ -13,7 +14,7 @@ LOOKING: dict[str, Callable[[Settings, Origins], LookingRule]] = {
     "country": lambda settings, origins: CountryRule(
         origins=origins,
         allowed=settings.allowedcountries,
-        allowed_networks=settings.allowed_networks,
+        allowed_networks=NetworkSet(settings.allowed_networks),
         reject_unknown=settings.country_unknown == "reject",
     ),
 }

@@ -5,7 +5,7 @@ Addresses without a country pass: private and other non-global ones (webmail on 
 127.0.0.1), and what is no address at all. So does everything while there is no country data.
 """
 
-from decision.addresses import Network, is_in
+from decision.addresses import NetworkSet
 from decision.origins import Kind, Origins
 from decision.verdict import MailEvent, Objection, Verb
 
@@ -22,7 +22,7 @@ class CountryRule:
         *,
         origins: Origins,
         allowed: frozenset[str],
-        allowed_networks: tuple[Network, ...],
+        allowed_networks: NetworkSet,
         reject_unknown: bool,
     ) -> None:
         self._origins = origins
@@ -41,6 +41,6 @@ class CountryRule:
             where = "an unknown country"
         else:
             return None
-        if is_in(event.client_address, self._allowed_networks):
+        if event.client_address in self._allowed_networks:
             return None
         return Objection(Verb.REJECT, STATUS, f"Sending mail from {where} is not allowed", origin.country)

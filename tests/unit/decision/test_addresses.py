@@ -1,10 +1,12 @@
 """Client addresses as Postfix sends them."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from decision.addresses import is_in, parse_address
+from decision.addresses import Network, NetworkSet, parse_address
 
 
 @pytest.mark.parametrize("text", ["8.8.8.8", "2001:4860:4860::8888", "::1", "2001:DB8::A"])
@@ -81,15 +83,42 @@ def test_what_is_no_address_is_none(text: bytes) -> None:
 )
 def test_networks_hold_addresses_of_both_kinds(text: bytes, inside: bool) -> None:
     """A list may mix IPv4 and IPv6 networks; what is no address lies in none of them."""
-    assert is_in(text, (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))) is inside
+    assert (text in NetworkSet([ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")])) is inside
 
 
 def test_no_networks_hold_nothing() -> None:
     """An empty list exempts nobody."""
-    assert not is_in(b"192.0.2.1", ())
+    assert b"192.0.2.1" not in NetworkSet()
 
 
 @pytest.mark.parametrize("text", [b"2002:c000:201::1", b"64:ff9b::c000:201"])
 def test_a_network_may_be_named_by_its_own_ipv6_addresses(text: bytes) -> None:
     """An admin who lists a 6to4 or NAT64 network means the addresses that Postfix shows for it."""
-    assert is_in(text, (ip_network("2002:c000:201::/48"), ip_network("64:ff9b::c000:200/120")))
+    assert text in NetworkSet([ip_network("2002:c000:201::/48"), ip_network("64:ff9b::c000:200/120")])
+
+
+# Of few different bits, so that addresses and networks meet.
+_V4 = st.sampled_from([0, 1, 0x80000000, 0xFFFFFFFF, 0xC0000201, 0xC0000202, 0xC0000300]).map(IPv4Address)
+_V6 = st.sampled_from([0, 1, 1 << 127, (1 << 128) - 1, 0x20010DB8 << 96, (0x20010DB8 << 96) + 1]).map(
+    IPv6Address
+)
+
+
+@st.composite
+def _network(draw: st.DrawFn) -> Network:
+    address = draw(_V4 | _V6)
+    return ip_network((address, draw(st.integers(0, address.max_prefixlen))), strict=False)
+
+
+@given(st.lists(_network()), _V4 | _V6)
+def test_a_set_holds_what_one_of_its_networks_holds(
+    networks: list[Network], address: IPv4Address | IPv6Address
+) -> None:
+    """As the ipaddress module has it, for the address itself and the one that it wraps."""
+    text = str(address).encode()
+    wrapped = parse_address(text)
+    assert wrapped is not None
+
+    expected = any(address in network or wrapped in network for network in networks)
+
+    assert (text in NetworkSet(networks)) is expected

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from decision.addresses import Network
+from decision.addresses import Network, NetworkSet
 from decision.country_data import CountryData, open_built_in
 from decision.rules.country import CountryRule
 from decision.verdict import Objection, Verb
@@ -28,7 +28,7 @@ def look(
     rule = CountryRule(
         origins=origins(Observed(), *([data] if isinstance(data, CountryData) else data)),
         allowed=allowed,
-        allowed_networks=allowed_networks,
+        allowed_networks=NetworkSet(allowed_networks),
         reject_unknown=reject_unknown,
     )
     return rule.look(mail(client_address=address.encode()))
