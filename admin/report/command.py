@@ -31,6 +31,7 @@ from decision.account import account_of
 from decision.settings import Settings
 from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaStub
+from quota.store.interface import KEEP_DAYS
 
 EXIT_NO_SERVICE = 3
 # quota gives a report up after 10 s; another one may be read before this one.
@@ -66,6 +67,8 @@ def report(
         reason = printable(error.details() or error.code().name)
         typer.echo(f"no answer from quota at {settings.quota_target}: {reason}", err=True)
         raise typer.Exit(EXIT_NO_SERVICE) from error
+    if seconds > KEEP_DAYS * _SECONDS["d"]:
+        typer.echo(f"counts are kept for {KEEP_DAYS} days: the report begins at {reply.first_day}", err=True)
     if as_json:
         typer.echo(json.dumps(as_object(reply, settings)))
     else:

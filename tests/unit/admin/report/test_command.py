@@ -74,6 +74,18 @@ def test_it_asks_for_a_week_of_the_time_zone(monkeypatch: pytest.MonkeyPatch, qu
     ]
 
 
+@pytest.mark.parametrize(
+    ("since", "told"), [("31d", ""), ("32d", "counts are kept for 31 days: the report begins at")]
+)
+def test_a_report_that_begins_later_than_was_asked_for_says_so(quota: Quota, since: str, told: str) -> None:
+    """Beside the report, so that what reads its JSON is not disturbed."""
+    result = run("--since", since, "--json")
+
+    assert result.stderr.startswith(told)
+    assert bool(result.stderr) is bool(told)
+    assert json.loads(result.stdout)
+
+
 def test_one_account_is_asked_for_by_its_normalised_name(quota: Quota) -> None:
     """As a shell passes it on, with bytes that are no UTF-8 too."""
     run("--account", "Alice@Example.org")
