@@ -4,7 +4,7 @@ Keepalive on both sides: a peer whose machine vanished is noticed in about 15 s,
 Channel arguments: https://grpc.github.io/grpc/core/group__grpc__arg__keys.html
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -49,6 +49,7 @@ async def grpc_server(
     address: Address,
     *,
     service: str,
+    also: Sequence[str] = (),
     register: Callable[[grpc.aio.Server], None],
     drain: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[grpc.aio.Server]:
@@ -56,6 +57,7 @@ async def grpc_server(
 
     Args:
         service: full name, for grpc.health.v1 beside the name "".
+        also: those of further services on the port.
 
     Raises:
         StartError: the address cannot be bound.
@@ -71,7 +73,7 @@ async def grpc_server(
     except RuntimeError as error:
         raise StartError(f"cannot listen on {address}: is another instance running?") from error
     await server.start()
-    for name in ("", service):
+    for name in ("", service, *also):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield server

@@ -61,6 +61,11 @@ class Reloader(Generic[S]):
         """Call with each new snapshot; what needs a restart has its old value in it."""
         self._listeners.append(listener)
 
+    @property
+    def error(self) -> str:
+        """Why the file in its present form is not in force; empty: it is."""
+        return "; ".join(self._refused)
+
     def refused(self, error: SettingsError) -> None:
         """Say once for each form of the file what is wrong with it."""
         self._good.set(0)

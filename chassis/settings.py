@@ -367,6 +367,16 @@ def shown_value(cls: type[ServiceSettings], field: str, value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def setting_lines(settings: ServiceSettings) -> list[str]:
+    """`name = value` of every setting, for an admin who asks a running service; secrets are left out."""
+    cls = type(settings)
+    shown = {field: shown_value(cls, field, getattr(settings, field)) for field in cls.model_fields}
+    return [
+        f"{field} = {'...' if value and is_concealed(cls, field) else value}"
+        for field, value in shown.items()
+    ]
+
+
 def doubts(cls: type[ServiceSettings], field: str, value: object) -> Iterator[str]:
     """What was hardly meant. Args: value: as the file or the environment has it, and allowed."""
     for item in cls.model_fields[field].metadata:

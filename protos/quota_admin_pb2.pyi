@@ -829,7 +829,7 @@ class Changes(_message.Message):
     """limits and permits that are set now are cleared first; locks stay"""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
-        """done in this order; at most 50,000 in a request"""
+        """done in this order; at most 20,000 in a request, with what `replace` clears"""
 
     def __init__(
         self,

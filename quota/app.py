@@ -1,24 +1,35 @@
 """The composition root of quota: the one module that knows all the others."""
 
+import time
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+
+import grpc.aio
 
 from chassis.config import Config, read_file
 from chassis.errors import StartError
 from chassis.grpc_server import grpc_server
-from chassis.logs import Logger
+from chassis.logs import Logger, printable
+from chassis.reload import Reloader
 from chassis.service import Runtime
-from chassis.settings import SettingsError
+from chassis.settings import SettingsError, setting_lines
 from chassis.tasks import background
+from protos.quota_admin_pb2_grpc import add_QuotaAdminServicer_to_server
 from protos.quota_pb2_grpc import add_QuotaServicer_to_server
-from quota.account_label import AccountLabel, namer
+from quota.account_label import AccountLabel, address_keeper, namer
+from quota.admin_service import About, AdminService
+from quota.admin_token import TOKEN_FILE, TokenGuard, make_token
 from quota.domain import COUNTRY, LOCK
 from quota.refused_senders import RefusedSenders
 from quota.reporting import Reporter
 from quota.service import LIMITS, QuotaService
 from quota.settings import Settings
 from quota.state_dir import locked_state_dir
+from quota.store.admin_reader import SqliteAdminReader
 from quota.store.checkpoint import Checkpointer
 from quota.store.interface import StoreCorruptError, StoreError
+from quota.store.keeping import Keeping
 from quota.store.mending import MendingStore
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
@@ -41,10 +52,26 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         lost = "the counts begin anew, limits, permits and locks of admins are gone"
         log.error("store_corrupt", reason=error, moved_to=aside, consequence=lost)
 
+    keeping = Keeping()
+
+    def keep(config: Config[Settings]) -> None:
+        keeping.refusal_days = config.settings.refusals_keep_days
+        keeping.address = address_keeper(
+            config.settings.accepted_addresses,
+            _read_key(
+                config.settings,
+                config.settings.accepted_addresses,
+                log,
+                "addresses of accepted mail are not kept",
+            ),
+        )
+
+    keep(runtime.reloader.config)
+    runtime.reloader.on_change(keep)
     try:
         store = MendingStore(
             path,
-            lambda: SqliteStore(path, committed=checkpointer.committed),
+            lambda: SqliteStore(path, committed=checkpointer.committed, keeping=keeping),
             alone=checkpointer.kept_away,
             moved=moved,
         )
@@ -64,26 +91,71 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
 
     def show_senders(config: Config[Settings]) -> None:
         senders.most = config.settings.metrics_blocked_senders
-        senders.name = namer(config.settings.metrics_accounts, _read_key(config.settings, log))
+        senders.name = namer(
+            config.settings.metrics_accounts,
+            _read_key(
+                config.settings,
+                config.settings.metrics_accounts,
+                log,
+                "refused accounts are not listed in metrics",
+            ),
+        )
 
     show_senders(runtime.reloader.config)
     runtime.reloader.on_change(show_senders)
     metrics.registry.register(senders)
     await stack.enter_async_context(background(senders.run(), died=runtime.fail))
     service = QuotaService(writer, Reporter(reader), log=log, metrics=metrics)
+    try:
+        own_token = make_token(settings.statedir)
+    except OSError as error:
+        raise StartError(f"cannot make {settings.statedir / TOKEN_FILE}: {error.strerror}") from error
+    admin = AdminService(
+        writer,
+        SqliteAdminReader(path),
+        reader,
+        TokenGuard(lambda: runtime.reloader.config.settings.admin_token_file or own_token),
+        about_service(runtime.reloader, writer),
+        log=log,
+        metrics=metrics,
+    )
+
+    def register(server: grpc.aio.Server) -> None:
+        add_QuotaServicer_to_server(service, server)
+        add_QuotaAdminServicer_to_server(admin, server)
+
     await stack.enter_async_context(
         grpc_server(
             settings.quota_listen,
             service="mtpolicyd.quota.v1.Quota",
-            register=lambda server: add_QuotaServicer_to_server(service, server),
+            also=["mtpolicyd.quota.v1.QuotaAdmin"],
+            register=register,
             drain=service.drain,
         )
     )
 
 
-def _read_key(settings: Settings, log: Logger) -> bytes:
-    """The key of hashed accounts; empty, and told, if there is none though it is needed."""
-    if settings.metrics_accounts is not AccountLabel.HASH:
+def about_service(reloader: Reloader[Settings], writer: Writer) -> Callable[[], About]:
+    """What quota tells of itself, when it is asked."""
+    started_unix_ms = round(time.time() * 1000)
+
+    def about() -> About:
+        config = reloader.config
+        return About(
+            version("univention-mtpolicyd"),
+            started_unix_ms,
+            config.version,
+            printable(reloader.error),
+            writer.works,
+            tuple(printable(line) for line in setting_lines(config.settings)),
+        )
+
+    return about
+
+
+def _read_key(settings: Settings, label: AccountLabel, log: Logger, consequence: str) -> bytes:
+    """The key of hashes; empty, and told, if there is none though it is needed."""
+    if label is not AccountLabel.HASH:
         return b""
     try:
         if settings.metrics_key_file is None:
@@ -92,8 +164,6 @@ def _read_key(settings: Settings, log: Logger) -> bytes:
         if not key:
             raise SettingsError([f"{settings.metrics_key_file} is empty"])
     except SettingsError as error:
-        log.error(
-            "no_key_for_accounts", reason=error, consequence="refused accounts are not listed in metrics"
-        )
+        log.error("no_key_for_accounts", reason=error, consequence=consequence)
         return b""
     return key

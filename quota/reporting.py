@@ -76,11 +76,12 @@ def _account(account: AccountReport) -> pb.AccountReport:
             )
             for refusals in account.refusals
         ],
-        origins=[_origin(origin) for origin in account.origins],
+        origins=[origin_message(origin) for origin in account.origins],
     )
 
 
-def _origin(origin: Origin) -> pb.Origin:
+def origin_message(origin: Origin) -> pb.Origin:
+    """The message."""
     return pb.Origin(
         country=origin.country,
         address=origin.address,

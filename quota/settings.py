@@ -6,6 +6,8 @@ from pydantic import Field
 
 from chassis.settings import Address, Allowed, Endpoint, SecretFile, ServiceSettings
 from quota.account_label import AccountLabel
+from quota.store.interface import KEEP_DAYS
+from quota.store.keeping import REFUSAL_DAYS
 
 
 class Settings(ServiceSettings):
@@ -23,9 +25,26 @@ class Settings(ServiceSettings):
         description="how refused accounts are named in metrics: plain, hash (keyed by `metrics_key_file`), "
         "or off (totals only)",
     )
-    metrics_key_file: SecretFile = Field(None, description="a file with the key of `metrics_accounts = hash`")
+    metrics_key_file: SecretFile = Field(
+        None,
+        description="a file with the key of `metrics_accounts = hash` and of `accepted_addresses = hash`",
+    )
     metrics_blocked_senders: Annotated[int, Field(ge=0, le=500), Allowed("a whole number, 0 to 500")] = Field(
         50, description="refused accounts that are listed in metrics, the last refused first"
+    )
+
+    accepted_addresses: Annotated[AccountLabel, Allowed("plain, hash or off")] = Field(
+        AccountLabel.PLAIN,
+        description="how the client's address of accepted mail is kept: plain, hash (keyed by "
+        "`metrics_key_file`), or off; that of refused mail is always kept",
+    )
+    refusals_keep_days: Annotated[int, Field(ge=1, le=KEEP_DAYS), Allowed("a whole number, 1 to 31")] = Field(
+        REFUSAL_DAYS, description="for how many days single refusals are kept, for `mtpolicyctl explain`"
+    )
+    admin_token_file: SecretFile = Field(
+        None,
+        description="a file with the token that changes by `mtpolicyctl` need; empty: `admin.token` in the "
+        "state directory, made at the first start",
     )
 
     @property

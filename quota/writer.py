@@ -10,21 +10,29 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from chassis.logs import Logger
 from chassis.metrics import Metrics
 from quota.domain import Charge, ChargeResult, Noted, Refusal
-from quota.store.interface import Store, StoreBusyError, StoreError
+from quota.store.interface import Store, StoreBusyError, StoreError, TooManyChangesError
 
 MAX_ITEMS_PER_TRANSACTION = 2048
 # More than one stream may have open (chassis/item_server.py).
 MAX_ITEMS_WAITING = 16384
+MAX_ACTS_WAITING = 16
+ACT_TRIES = 5
+OPERATIONS = ("apply", "expire", "act")
 BUSY_PAUSE_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 60.0
 # Forgetting keeps pace with charging, in bites that hold nobody up.
 FORGET_AT_LEAST = 200
 FORGET_PER_ITEM = 2
+
+
+class TooManyActsError(Exception):
+    """Too much waits to be done."""
 
 
 class Failure(IntEnum):
@@ -35,6 +43,7 @@ class Failure(IntEnum):
     UNAVAILABLE = 14
 
 
+R = TypeVar("R")
 Result = ChargeResult | Noted | Failure
 Done = Callable[[Sequence[Result]], None]
 
@@ -42,6 +51,13 @@ Done = Callable[[Sequence[Result]], None]
 class _Job(NamedTuple):
     items: Sequence[Charge | Refusal]
     done: Done
+
+
+class _Act(NamedTuple):
+    """Something else that is to be done with the store, at a time of the wall clock."""
+
+    do: Callable[[Store, int], Any]
+    answer: "asyncio.Future[Any]"
 
 
 class Writer:
@@ -71,19 +87,18 @@ class Writer:
         self._checkpoint = checkpoint
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Act | None] = queue.SimpleQueue()
         self._items_waiting = 0  # submitted and not delivered; the event loop's
+        self._acts_waiting = 0
         self._housekeeping_due = 0.0
         self._works = True
         self._up = metrics.gauge("store_up", "1 if the last transaction was done, 0 if it failed.")
         self._up.set(1)
         self._transactions = metrics.counter("store_transactions_total", "Transactions that were committed.")
-        errors = metrics.counter("store_errors_total", "Transactions that failed.", op=["apply", "expire"])
-        self._errors = {op: errors.labels(op) for op in ("apply", "expire")}
-        seconds = metrics.histogram(
-            "store_operation_seconds", "Duration of a transaction.", op=["apply", "expire"]
-        )
-        self._seconds = {op: seconds.labels(op) for op in ("apply", "expire")}
+        errors = metrics.counter("store_errors_total", "Transactions that failed.", op=OPERATIONS)
+        self._errors = {op: errors.labels(op) for op in OPERATIONS}
+        seconds = metrics.histogram("store_operation_seconds", "Duration of a transaction.", op=OPERATIONS)
+        self._seconds = {op: seconds.labels(op) for op in OPERATIONS}
         self._expired = metrics.counter(
             "items_expired_total", "Charges and refusals that came, or waited, past their deadline."
         )
@@ -104,6 +119,28 @@ class Writer:
             return
         self._items_waiting += len(items)
         self._jobs.put(_Job(items, done))
+
+    async def do(self, act: Callable[[Store, int], R]) -> R:
+        """Do something else with the store, between two transactions; it holds all charges up.
+
+        Args:
+            act: gets the store and the wall clock, in Unix milliseconds.
+
+        Raises:
+            TooManyActsError: too many wait already.
+            and whatever `act` raises.
+        """
+        if self._acts_waiting >= MAX_ACTS_WAITING:
+            raise TooManyActsError
+        self._acts_waiting += 1
+        answer: asyncio.Future[R] = self._loop.create_future()
+        self._jobs.put(_Act(act, answer))
+        return await answer
+
+    @property
+    def works(self) -> bool:
+        """Whether the last transaction was done."""
+        return self._works
 
     async def close(self) -> None:
         """Do what has been submitted, then end the thread and close the store."""
@@ -128,7 +165,7 @@ class Writer:
             return True
         jobs: list[_Job] = []
         count = 0
-        while job is not None:
+        while isinstance(job, _Job):
             jobs.append(job)
             count += len(job.items)
             if count >= MAX_ITEMS_PER_TRANSACTION:
@@ -142,7 +179,40 @@ class Writer:
             self._loop.call_soon_threadsafe(self._deliver, jobs, results)
             if self._works:
                 self._housekeep(count)
+        if isinstance(job, _Act):
+            self._act(job)
         return job is not None
+
+    def _act(self, act: _Act) -> None:
+        """Done behind all that was submitted before it; a busy store is tried again, a few times."""
+        for tries_left in reversed(range(ACT_TRIES)):
+            started = time.perf_counter()
+            try:
+                result = act.do(self._store, round(self._clock() * 1000))
+            except StoreBusyError as error:
+                self._failed("act", error)
+                if tries_left:
+                    time.sleep(BUSY_PAUSE_SECONDS)
+                    continue
+                outcome = partial(act.answer.set_exception, error)
+            except TooManyChangesError as error:
+                outcome = partial(act.answer.set_exception, error)
+            except StoreError as error:
+                self._failed("act", error)
+                outcome = partial(act.answer.set_exception, error)
+            except Exception as error:  # a bug, or a request that cannot be done: its asker hears of it
+                outcome = partial(act.answer.set_exception, error)
+            else:
+                self._seconds["act"].observe(time.perf_counter() - started)
+                self._succeeded()
+                outcome = partial(act.answer.set_result, result)
+            break
+        self._loop.call_soon_threadsafe(self._acted, act, outcome)
+
+    def _acted(self, act: _Act, outcome: Callable[[], None]) -> None:
+        self._acts_waiting -= 1
+        if not act.answer.done():  # its asker may have gone
+            outcome()
 
     def _deliver(self, jobs: Sequence[_Job], results: Sequence[Result]) -> None:
         self._items_waiting -= len(results)

@@ -80,8 +80,10 @@ class Changes:
         listed = {(change.account, change.kind) for change in request.changes if isinstance(change, Set)}
         now = self._db.execute(_LISTED, (2 * MAX_CHANGES + 1,)).fetchall()
         gone = [(name, Kind(kind)) for name, kind in now if (name, kind) not in listed]
-        if len(gone) > MAX_CHANGES:
-            raise TooManyChangesError(f"more than {MAX_CHANGES:,} limits and permits would be cleared")
+        if len(gone) + len(request.changes) > MAX_CHANGES:
+            raise TooManyChangesError(
+                f"more than {MAX_CHANGES:,} changes, with the limits and permits that would be cleared"
+            )
         for name, kind in gone:
             yield Clear(name, kind, NOT_IN_LIST)
 

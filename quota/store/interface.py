@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from quota.domain import Charge, ChargeResult, Noted, Refusal, RefusedNow, Report
-from quota.overrides import AuditEntry, Changed, Request
+from quota.overrides import AuditEntry, Changed, Override, Request
+from quota.views import OverridePage, RefusalRecord, Rows, StoreStatus, Top, Usage
 
 KEEP_DAYS = 31  # counts of these last days are never forgotten
 REFUSED_MS = 3_600_000  # so long a refusal by a rule without a limit makes an account a refused one
 MAX_ADDRESSES = 1000  # addresses that are kept for one account and day
-MAX_CHANGES = 50_000  # of one request: they hold all charges up
+MAX_CHANGES = 20_000  # of one request: they hold all charges up, for half a second or so
 SHOWN_BEFORE = 100  # of what was in force before a request
 
 
@@ -82,7 +83,7 @@ class Store(Protocol):
         reset. A purge forgets every row of the account, its audit entries too, and leaves its own.
 
         Raises:
-            TooManyChangesError: more than MAX_CHANGES would be cleared by `replace`.
+            TooManyChangesError: more than MAX_CHANGES, with those that `replace` clears.
             and as `apply`.
         """
 
@@ -129,3 +130,37 @@ class Reader(Protocol):
         Raises:
             StoreError: it cannot be read, or reading took too long.
         """
+
+
+class AdminReader(Protocol):
+    """Reads what a Store keeps, for an admin. As of Reader: from any thread, of one moment, bounded in time.
+
+    All methods raise StoreError: it cannot be read, or reading took too long.
+    """
+
+    def status(self, now_unix_ms: int) -> StoreStatus:
+        """Its size, and how much of what was set is in force."""
+
+    def usage(self, account: bytes, first_day: int, last_day: int, now_unix_ms: int) -> Usage:
+        """The counts of one account in these days, and what is in force for it."""
+
+    def top(self, day: int, most: int, now_unix_ms: int) -> Top:
+        """The accounts with the highest counters of a day; an account stands there once for each limit."""
+
+    def explain(self, decision_id: str) -> RefusalRecord | None:
+        """What is kept of a refusal, a real one before one that would have been; None: nothing, or no longer.
+
+        `detail` of a lock is its reason, as long as it is set.
+        """
+
+    def overrides(self, after: bytes, most: int, now_unix_ms: int) -> OverridePage:
+        """What is in force for at most so many accounts whose names lie behind `after`."""
+
+    def overrides_of(self, account: bytes, now_unix_ms: int) -> tuple[Override, ...]:
+        """What is in force for one account."""
+
+    def audit(self, most: int, account: bytes | None = None) -> tuple[AuditEntry, ...]:
+        """The newest entries first, about one account or all."""
+
+    def export(self, account: bytes) -> tuple[Rows, ...]:
+        """All rows of one account; bytes that are no UTF-8 as {"base64": ...}."""

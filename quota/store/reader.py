@@ -82,14 +82,14 @@ class SqliteReader:
     """Fulfils quota.store.interface.Reader. Args: path: the file of a SqliteStore that is open."""
 
     def __init__(self, path: Path) -> None:
-        self._uri = f"{path.absolute().as_uri()}?mode=ro"
+        self._path = path
 
     def report(self, first_day: int, last_day: int, account: bytes | None = None) -> Report:
-        with self._reading() as db:
+        with reading(self._path) as db:
             return _read(db, first_day, last_day, account)
 
     def refused_now(self, now_unix_ms: int, most: int) -> RefusedNow:
-        with self._reading() as db:
+        with reading(self._path) as db:
             counts = dict(db.execute(_REFUSED_COUNTS, (now_unix_ms,)).fetchall())
             accounts = [
                 RefusedAccount(
@@ -108,14 +108,16 @@ class SqliteReader:
             ]
         return RefusedNow(counts, tuple(accounts))
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees one moment, for READ_SECONDS at most."""
-        deadline = time.monotonic() + READ_SECONDS
-        with store_errors(), closing(sqlite3.connect(self._uri, uri=True, isolation_level=None)) as db:
-            db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-            db.execute("BEGIN")
-            yield db
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that sees one moment of a store, for READ_SECONDS at most. Raises StoreError."""
+    deadline = time.monotonic() + READ_SECONDS
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with store_errors(), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+        db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        db.execute("BEGIN")
+        yield db
 
 
 def _read(db: sqlite3.Connection, first_day: int, last_day: int, account: bytes | None) -> Report:

@@ -389,7 +389,7 @@ def test_replace_clears_what_is_not_listed(store: Store) -> None:
 
 def test_replace_does_not_clear_without_bound(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold all charges up: it is refused, and nothing is changed."""
-    monkeypatch.setattr(module, "MAX_CHANGES", 3)
+    monkeypatch.setattr(module, "MAX_CHANGES", 4)
     change(store, *[FIVE._replace(account=b"%d" % number) for number in range(4)])
     with pytest.raises(TooManyChangesError):
         change(store, FIVE, replace=True)

@@ -138,3 +138,15 @@ async def test_a_watch_that_ends_by_a_bug_is_told(service: Service, monkeypatch:
 
     assert service.seen.log.events == ["settings_changed", "settings_no_longer_watched"]
     assert service.seen.sample("config_last_reload_successful") == 0
+
+
+def test_what_is_wrong_with_the_file_can_be_asked(service: Service) -> None:
+    """As long as it is wrong."""
+    assert service.reloader.error == ""
+    service.write("port = 0\nhots = 1")
+    wrong = service.reloader.error
+    service.write('on_failure = "defer"')
+
+    assert "port = 0 is not allowed" in wrong
+    assert "; " in wrong
+    assert service.reloader.error == ""

@@ -25,8 +25,10 @@ from chassis.settings import (
     declarations,
     exit_with,
     registered,
+    setting_lines,
     split_list,
 )
+from decision.settings import Settings as DecisionSettings
 
 Patch = pytest.MonkeyPatch
 
@@ -410,3 +412,14 @@ def test_every_default_of_a_service_is_allowed(name: str, monkeypatch: Patch) ->
         if any(isinstance(data, ShownDefault) for data in info.metadata)
     }
     assert after.model_dump(exclude=shown) == before.model_dump(exclude=shown)
+
+
+def test_every_setting_has_a_line_and_secrets_have_no_value() -> None:
+    """An empty one hides nothing."""
+    lines = setting_lines(DecisionSettings(threshold=7, record_key_file=Path("/secret"), timezone="UTC"))
+
+    assert {"threshold = 7", "timezone = UTC", "record_key_file = ...", "maxmind_license_key_file = "} <= set(
+        lines
+    )
+    assert len(lines) == len(DecisionSettings.model_fields)
+    assert "/secret" not in "".join(lines)

@@ -1,6 +1,6 @@
 """How an account is named in a label."""
 
-from quota.account_label import AccountLabel, namer
+from quota.account_label import AccountLabel, address_keeper, namer
 
 
 def test_plain_is_the_login_made_safe() -> None:
@@ -26,3 +26,14 @@ def test_a_hash_needs_its_key() -> None:
 def test_off_is_no_name() -> None:
     """Totals only."""
     assert namer(AccountLabel.OFF, b"key") is None
+
+
+def test_addresses_are_kept_as_was_wished() -> None:
+    """As they are, as keyed hashes of their own length, or not; an unknown one stays unknown."""
+    plain, hashed = address_keeper(AccountLabel.PLAIN, b""), address_keeper(AccountLabel.HASH, b"key")
+    nothing = [address_keeper(AccountLabel.OFF, b"key"), address_keeper(AccountLabel.HASH, b"")]
+
+    assert plain(b"8.8.8.8") == b"8.8.8.8"
+    assert hashed(b"8.8.8.8") == hashed(b"8.8.8.8") != hashed(b"8.8.4.4")
+    assert (len(hashed(b"8.8.8.8")), hashed(b"")) == (16, b"")
+    assert [keep(b"8.8.8.8") for keep in nothing] == [b"", b""]

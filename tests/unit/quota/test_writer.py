@@ -1,17 +1,26 @@
 """The thread that writes."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
 
 from quota import writer as module
 from quota.domain import Charge, ChargeResult, Noted, Outcome, Refusal
-from quota.store.interface import StoreBusyError, StoreError
-from quota.writer import FORGET_AT_LEAST, Failure, Result, Writer
+from quota.store.interface import Store, StoreBusyError, StoreError, TooManyChangesError
+from quota.writer import (
+    FORGET_AT_LEAST,
+    MAX_ACTS_WAITING,
+    Failure,
+    Result,
+    TooManyActsError,
+    Writer,
+)
 from tests.support.charges import NOON, charge, refusal
 from tests.support.observed import Observed
 from tests.support.stores import WAIT_SECONDS, FakeStore
@@ -309,7 +318,7 @@ async def test_store_up_is_1_from_the_start(seen: Observed, clock: Clock) -> Non
     """And the counters are there."""
     async with writing(FakeStore(), seen, clock):
         assert seen.sample("store_up") == 1
-        assert seen.samples("store_errors_total") == {("apply",): 0, ("expire",): 0}
+        assert seen.samples("store_errors_total") == {("apply",): 0, ("expire",): 0, ("act",): 0}
 
 
 async def test_closing_does_what_was_submitted(seen: Observed, clock: Clock) -> None:
@@ -491,3 +500,84 @@ async def test_one_message_is_never_too_much(
 def test_failures_are_grpcs_status_codes() -> None:
     """DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and UNAVAILABLE."""
     assert [int(failure) for failure in Failure] == [4, 8, 14]
+
+
+# What else is done with the store
+
+
+async def test_an_act_is_done_behind_what_was_submitted_before(seen: Observed, clock: Clock) -> None:
+    """In the thread that writes, at the time of the wall clock; charges behind it see what it did."""
+    store = FakeStore()
+    order: list[str] = []
+    store.before_apply = lambda: order.append("apply")
+
+    def act(given: Store, now_ms: int) -> tuple[bool, int, str]:
+        order.append("act")
+        return given is store, now_ms, threading.current_thread().name
+
+    async with writing(store, seen, clock) as writer:
+        first = submit(writer, numbered(1))
+        done_by = asyncio.ensure_future(writer.do(act))
+        await asyncio.sleep(0)
+        second = submit(writer, numbered(2))
+        answer = await done_by
+        await asyncio.gather(first, second)
+
+    assert answer == (True, NOON, "writer")
+    assert order == ["apply", "act", "apply"]
+    assert seen.sample("store_operation_seconds_count", op="act") == 1
+
+
+async def test_a_busy_store_is_tried_again_for_an_act(seen: Observed, clock: Clock) -> None:
+    """A few times; then its asker hears of it, and charges go on."""
+    tries = count()
+
+    def busy(store: Store, now_ms: int) -> int:
+        if next(tries) < 3:
+            raise BUSY
+        return 7
+
+    def always_busy(store: Store, now_ms: int) -> int:
+        raise BUSY
+
+    async with writing(FakeStore(), seen, clock) as writer:
+        assert await writer.do(busy) == 7
+        with pytest.raises(StoreBusyError):
+            await writer.do(always_busy)
+        assert await submit(writer, numbered(1)) == [done(1)]
+    assert seen.sample("store_errors_total", op="act") == 3 + module.ACT_TRIES
+
+
+@pytest.mark.parametrize(
+    ("error", "up"), [(BROKEN, 0), (TooManyChangesError("x"), 1), (ValueError("no time zone"), 1)]
+)
+async def test_an_act_that_fails_is_told_why(seen: Observed, clock: Clock, error: Exception, up: int) -> None:
+    """Only what is wrong with the store makes it one that does not work."""
+
+    def act(store: Store, now_ms: int) -> None:
+        raise error
+
+    async with writing(FakeStore(), seen, clock) as writer:
+        with pytest.raises(type(error)):
+            await writer.do(act)
+        assert seen.sample("store_up") == up
+        assert writer.works == bool(up)
+        assert await submit(writer, numbered(1)) == [done(1)]
+
+
+async def test_acts_that_wait_are_bounded(seen: Observed, clock: Clock) -> None:
+    """One more is told so at once."""
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock) as writer:
+        submit(writer, numbered(1))
+        await entered(store)
+        waiting = [
+            asyncio.ensure_future(writer.do(lambda store, now_ms: now_ms)) for _ in range(MAX_ACTS_WAITING)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyActsError):
+            await writer.do(lambda store, now_ms: now_ms)
+        store.gate.set()
+        assert await asyncio.gather(*waiting) == [NOON] * MAX_ACTS_WAITING
+        assert await writer.do(lambda store, now_ms: now_ms) == NOON

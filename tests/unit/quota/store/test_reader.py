@@ -10,7 +10,7 @@ import pytest
 from quota.periods import day_of
 from quota.store import reader as module
 from quota.store.interface import StoreError
-from quota.store.reader import SqliteReader
+from quota.store.reader import SqliteReader, reading
 from quota.store.sqlite import SqliteStore
 from tests.support.charges import BERLIN, NOON, charge, refusal
 
@@ -47,7 +47,7 @@ def test_it_cannot_write(path: Path, store: SqliteStore) -> None:
     """The file is opened read-only."""
     store.apply([charge()], NOON)
     with (
-        closing(sqlite3.connect(SqliteReader(path)._uri, uri=True)) as db,
+        reading(path) as db,
         pytest.raises(sqlite3.OperationalError, match="readonly"),
     ):
         db.execute("DELETE FROM counter")
