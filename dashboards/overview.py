@@ -92,7 +92,8 @@ def _mail(board: Board) -> None:
         ),
         lines(
             "Refusals by reason",
-            "country: sent from where it is not allowed. quota: over the day's limit.",
+            "country: sent from where it is not allowed. quota: over the day's limit. lock: an admin has "
+            "locked the account.",
             "reqps",
             query(rate("mtpolicyd_blocks_total", by="reason"), "{{reason}}"),
         ),

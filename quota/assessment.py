@@ -32,6 +32,7 @@ class Assessment(NamedTuple):
 
 def assess(
     charge: Charge,
+    limits: Sequence[Limit],
     *,
     charged: int,
     recipient_known: bool,
@@ -41,6 +42,7 @@ def assess(
     """Decide one charge.
 
     Args:
+        limits: those of the charge, with the maxima that are in force.
         charged: recipients that m has been charged so far; 0 if m is new or has no instance.
         recipient_known: the recipient has been charged to m before.
         counters: for each limit, what its account has in m's period.
@@ -51,7 +53,7 @@ def assess(
     # Plain loops: this runs for every mail, and most charges have one limit.
     costs, over = [], []
     refused, costly = too_many, False
-    for limit, counter in zip(charge.limits, counters, strict=True):
+    for limit, counter in zip(limits, counters, strict=True):
         cost = _cost(limit, charged, target)
         is_over = too_many or (cost > 0 and counter.used + cost > limit.maximum)
         refused = refused or (is_over and limit.enforce)
@@ -60,7 +62,7 @@ def assess(
         over.append(is_over)
     outcome = Outcome.REFUSED if refused else Outcome.CHARGED if costly else Outcome.REPEATED
     after, states = [], []
-    for limit, cost, is_over, counter in zip(charge.limits, costs, over, counters, strict=True):
+    for limit, cost, is_over, counter in zip(limits, costs, over, counters, strict=True):
         now = counter
         if outcome is Outcome.CHARGED:
             now = Counter(counter.used + cost, counter.refused)

@@ -58,18 +58,20 @@ class Batch:
 
     def _charge(self, charge: Charge) -> ChargeResult:
         account, standing = self._tables.accounts.of(charge.account, charge.login)
+        limits = charge.limits
         if standing is not None:
             if standing.locks(self._now_ms):
                 return self._locked(account, charge, standing)
-            charge = standing.limited(charge, self._now_ms)
+            limits = standing.limits(limits, self._now_ms)
         key = _message_key(charge.account, charge.instance) if charge.instance else b""
         message = self._message(key) if key else None
         day = self._day(charge.time_zone) if message is None else message.day
         recipient = _hash(charge.recipient) if key and charge.stage is Stage.RCPT else _OWN_ROW
-        counter_keys = [(day, account, limit.name, limit.unit) for limit in charge.limits]
+        counter_keys = [(day, account, limit.name, limit.unit) for limit in limits]
         counters = [self._counter(counter_key) for counter_key in counter_keys]
         assessment = assess(
             charge,
+            limits,
             charged=message.recipients if message else 0,
             recipient_known=message is not None
             and recipient != _OWN_ROW

@@ -6,9 +6,10 @@ transaction. Ends are compared when a charge is made, so that an override ends b
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple, Self
 
-from quota.domain import COUNTRY, QUOTA, Charge, Refusal
+from quota.domain import COUNTRY, QUOTA, Limit, Refusal
 from quota.overrides import Kind, Override
 
 _NEVER = 2**63
@@ -46,17 +47,15 @@ class Standing(NamedTuple):
             and refusal.country != ""
         )
 
-    def limited(self, charge: Charge, now_ms: int) -> Charge:
-        """The charge with the maximum that is in force."""
-        if now_ms >= self.maximum_until_ms:
-            return charge
-        limits = tuple(
-            [
-                limit._replace(maximum=self.maximum) if limit.name == QUOTA else limit
-                for limit in charge.limits
-            ]
-        )
-        return charge._replace(limits=limits)
+    def limits(self, limits: tuple[Limit, ...], now_ms: int) -> tuple[Limit, ...]:
+        """The limits with the maximum that is in force."""
+        return limits if now_ms >= self.maximum_until_ms else _limits(limits, self.maximum)
+
+
+# Every charge of a policy brings the same limits, and admins set few different ones.
+@lru_cache(maxsize=4096)
+def _limits(limits: tuple[Limit, ...], maximum: int) -> tuple[Limit, ...]:
+    return tuple([limit._replace(maximum=maximum) if limit.name == QUOTA else limit for limit in limits])
 
 
 def short(overrides: Iterable[Override]) -> str | None:

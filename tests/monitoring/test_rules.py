@@ -97,6 +97,16 @@ CASES = [
     ),
     Case(
         "MtpolicydStolenAccount",
+        "an admin has locked an account: somebody knows already",
+        {
+            since("eve", "lock", "US"): "_x2 1000x9",
+            f'mtpolicyd_blocked_senders{{reason="lock",{QUOTA}}}': "0x2 1x9",
+            f"mtpolicyd_blocked_senders_listed{{{QUOTA}}}": "0x20",
+        },
+        silent=["1m", "5m", "10m"],
+    ),
+    Case(
+        "MtpolicydStolenAccount",
         "accounts are not to be named",
         {
             f'mtpolicyd_blocked_senders{{reason="quota",{QUOTA}}}': "0x2 1x5 0x9",

@@ -22,6 +22,7 @@ def assessed(item: Charge, *counters: Counter, charged: int = 0, recipient_known
     """The assessment; without counters, nothing has been counted before."""
     return assess(
         item,
+        item.limits,
         charged=charged,
         recipient_known=recipient_known,
         counters=counters or [Counter()] * len(item.limits),
@@ -52,6 +53,7 @@ class Account:
         key = (message, item.recipient.decode())
         found = assess(
             item,
+            item.limits,
             charged=self.charged.get(message, 0),
             recipient_known=key in self.recipients,
             counters=self.counters,

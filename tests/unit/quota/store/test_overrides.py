@@ -35,7 +35,7 @@ def test_it_is_in_force_before_its_moment(until: int) -> None:
 
     assert here.locks(NOW) is in_force
     assert here.permits(refusal(), NOW) is in_force
-    assert here.limited(charge(), NOW).limits[0].maximum == (5 if in_force else 10)
+    assert here.limits(charge().limits, NOW)[0].maximum == (5 if in_force else 10)
 
 
 def test_each_kind_stands_for_itself() -> None:
@@ -46,14 +46,14 @@ def test_each_kind_stands_for_itself() -> None:
     assert not here.permits(refusal(), NOW)
     assert not here.permits(refusal(country=""), NOW)
     assert not standing(of(Kind.LOCK)).permits(refusal(country=""), NOW)
-    assert standing(of(Kind.LOCK)).limited(charge(), NOW) == charge()
+    assert standing(of(Kind.LOCK)).limits((RECIPIENTS,), NOW) == (RECIPIENTS,)
 
 
 def test_other_limits_keep_their_maximum() -> None:
     """An admin sets that of `quota`."""
     here = standing(of(Kind.LIMIT, "5"))
 
-    assert [limit.maximum for limit in here.limited(charge(limits=(RECIPIENTS, MESSAGES)), NOW).limits] == [
+    assert [limit.maximum for limit in here.limits((RECIPIENTS, MESSAGES), NOW)] == [
         5,
         10,
     ]
