@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quota.store.interface import Reader, Store, StoreCorruptError
+from quota.store.admin_reader import SqliteAdminReader
+from quota.store.interface import AdminReader, Reader, Store, StoreCorruptError
 from quota.store.mending import MendingStore
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
@@ -46,6 +47,12 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opene
 def reader(open_store: Opener, tmp_path: Path) -> Reader:
     """Reads what the store has counted."""
     return SqliteReader(tmp_path / "quota.sqlite3")
+
+
+@pytest.fixture
+def admin(open_store: Opener, tmp_path: Path) -> AdminReader:
+    """Reads what an admin sees."""
+    return SqliteAdminReader(tmp_path / "quota.sqlite3")
 
 
 @pytest.fixture

@@ -3,12 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from quota.domain import Stage, Unit
 from quota.overrides import AuditEntry, Change, Clear, Kind, Override, Purge, Request, Set
 from quota.periods import day_of
-from quota.store.admin_reader import SqliteAdminReader
 from quota.store.interface import AdminReader, Store
 from quota.views import DayUsage, OverridePage, Top, TopAccount, Usage
 from tests.support.charges import BERLIN, HOUR, NOON, RECIPIENTS, berlin, charge, refusal
@@ -19,11 +16,6 @@ DAY_MS = 24 * HOUR
 MIDNIGHT = berlin("2026-11-24 00:00")
 FIVE = Set(b"alice", Kind.LIMIT, "5", NOON + HOUR, "newsletter")
 LOCKED = Set(b"alice", Kind.LOCK, "", 0, "phished")
-
-
-@pytest.fixture
-def admin(tmp_path: Path) -> AdminReader:
-    return SqliteAdminReader(tmp_path / "quota.sqlite3")
 
 
 def change(store: Store, *changes: Change, now: int = NOON) -> None:
