@@ -25,6 +25,8 @@ class Standing(NamedTuple):
     locked_until_ms: int = 0
 
     @classmethod
+    # Many accounts have the same: read once, it costs a charge nothing.
+    @lru_cache(maxsize=16384)
     def read(cls, short: str) -> Self:
         """From the account's row."""
         of = json.loads(short)
