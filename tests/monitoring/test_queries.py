@@ -169,8 +169,12 @@ def test_every_metric_and_label_exists(scenario: Scenario) -> None:
             assert metric, f"{selector.name} of {text} does not exist"
             for matcher in selector.matchers.matchers:
                 assert matcher.name in metric, f"{matcher.name} of {text} is no label of {selector.name}"
-                if matcher.op in (promql_parser.MatchOp.Equal, promql_parser.MatchOp.NotEqual):
+                if matcher.op == promql_parser.MatchOp.Equal:
                     assert matcher.value in metric[matcher.name], f"{matcher} of {text} matches nothing"
+                elif matcher.op == promql_parser.MatchOp.NotEqual:
+                    # What is left out need not have happened, but it is a value of that label.
+                    values = {value for of in known.values() for value in of.get(matcher.name, ())}
+                    assert matcher.value in values, f"{matcher} of {text} leaves nothing out"
         for node in nodes(expression):
             modifier = node.modifier if isinstance(node, promql_parser.AggregateExpr) else None
             if modifier is not None and modifier.type == promql_parser.AggModifierType.By:
