@@ -1,9 +1,12 @@
 """The composition root of decision: the one module that knows all the others."""
 
+import grpc.aio
+
 from chassis.config import Config
 from chassis.grpc_server import grpc_server, open_channel
 from chassis.service import Runtime
 from chassis.tasks import background
+from decision.admin_service import DecisionAdminService
 from decision.country_files import CountryFiles
 from decision.decider import Decider
 from decision.host_zone import follow_time_zone
@@ -12,6 +15,7 @@ from decision.quota_client import QuotaClient
 from decision.recorder import Recorder
 from decision.service import DecisionService
 from decision.settings import Settings
+from protos.decision_admin_pb2_grpc import add_DecisionAdminServicer_to_server
 from protos.decision_pb2_grpc import add_DecisionServicer_to_server
 
 
@@ -58,11 +62,22 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     )
     await stack.enter_async_context(background(zones, died=runtime.fail))
     service = DecisionService(decider, log=log, metrics=metrics)
+    admin = DecisionAdminService(decider, quota, runtime.reloader, countries.databases)
+
+    def register(server: grpc.aio.Server) -> None:
+        add_DecisionServicer_to_server(service, server)
+        add_DecisionAdminServicer_to_server(admin, server)
+
+    async def drain() -> None:
+        await admin.drain()
+        await service.drain()
+
     await stack.enter_async_context(
         grpc_server(
             settings.decision_listen,
             service="mtpolicyd.decision.v1.Decision",
-            register=lambda server: add_DecisionServicer_to_server(service, server),
-            drain=service.drain,
+            also=["mtpolicyd.decision.v1.DecisionAdmin"],
+            register=register,
+            drain=drain,
         )
     )

@@ -1,6 +1,7 @@
 """Country codes as an admin writes them: ISO 3166-1 alpha-2, and a few groups."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import pycountry
 
@@ -67,3 +68,35 @@ def name_of(code: str) -> str:
         return EXTRA.get(code, code)
     # "Taiwan" rather than "Taiwan, Province of China".
     return str(getattr(country, "common_name", country.name))
+
+
+def expand_named(text: str) -> frozenset[str]:
+    """The codes of a comma-separated list of codes, groups and English names: `FR,IT`, `EU`, `South Korea`.
+
+    Raises:
+        ValueError: a name is neither, or there is none.
+    """
+    # Names with a comma of their own (`Korea, Republic of`) are one item.
+    whole = _code_of(text)
+    items = [whole] if whole else [_code_of(item) or item for item in text.split(",") if item.strip()]
+    if not items:
+        raise ValueError("no country is named")
+    return expand(items)
+
+
+def _code_of(name: str) -> str:
+    """The code of a country's name, or of ISO 3166-1's three letters; empty if it is neither."""
+    return _codes_by_name().get(name.strip().casefold(), "")
+
+
+@cache
+def _codes_by_name() -> dict[str, str]:
+    # pycountry's own look-up takes a millisecond, and a file may have 50,000 lines.
+    fields = ("alpha_3", "name", "common_name", "official_name")
+    known = {
+        str(getattr(country, field)).casefold(): str(country.alpha_2)
+        for country in pycountry.countries
+        for field in fields
+        if hasattr(country, field)
+    }
+    return known | {name.casefold(): code for code, name in EXTRA.items()}

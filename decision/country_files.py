@@ -31,6 +31,7 @@ from decision.origins import RESULTS, Origins
 from decision.settings import BUILT_IN, COUNTRY_FILES
 
 INTERVAL_SECONDS = 2.0
+BUILT_IN_NAME = "built-in"  # to people; the settings and metrics call it `builtin`
 AGAIN_SECONDS = 60.0  # until a file is tried again that could not be examined
 
 Signature = tuple[int, ...]
@@ -59,7 +60,13 @@ class Slot:
         self._file: tuple[Path, Signature] | None = None  # that in_use is a copy of
         self._unread = False  # whether it was only opened
         self._seen: dict[Path, _Seen] = {}
-        self._missing = False
+        self._missing = ""  # why the file in use, or a named one, is not there
+
+    @property
+    def error(self) -> str:
+        """Why files that there are now are not in use, or which one is missing; empty: all is well."""
+        said = [seen.said for seen in self._seen.values()]
+        return "; ".join(filter(None, [*said, self._missing]))
 
     async def renew(self, *, whole: bool = True) -> tuple[bool, list[str]]:
         """Take a changed file.
@@ -88,6 +95,7 @@ class Slot:
                     errors.append(str(error))
             except CountryDataError as error:
                 errors.append(str(error))
+                now = _Seen(form, str(error))
                 if self._unread and (path, form) == self._file:
                     # What was only opened turns out to be damaged; an older one, seen before, may be whole.
                     self.in_use = self._file = None
@@ -112,12 +120,16 @@ class Slot:
     async def _tell_missing(self, files: Iterable[Path]) -> list[str]:
         """Say once that the file in use, or a named one, is not there."""
         path = self._file[0] if self._file is not None else None if self.newest else self.path
-        was_missing, self._missing = self._missing, path is not None and path not in files
-        if path is None or was_missing or not self._missing:
+        if path is None or path in files:
+            self._missing = ""
+            return []
+        if self._missing:
             return []
         if self._file is not None:
-            return [f"{path} is gone"]
-        return [f"{path}: {await asyncio.to_thread(_why_missing, path)}"]
+            self._missing = f"{path} is gone"
+        else:
+            self._missing = f"{path}: {await asyncio.to_thread(_why_missing, path)}"
+        return [self._missing]
 
     def _files(self) -> dict[Path, Signature]:
         paths = [self.path]
@@ -178,6 +190,14 @@ async def open_databases(names: Sequence[str], directory: Path) -> tuple[list[Co
     return in_force(slots, built_in), errors
 
 
+class Database(NamedTuple):
+    """One place in the list of databases, for an admin who asks."""
+
+    source: str  # the file's path, the directory of which the newest is taken, or `built-in`
+    build_unix_seconds: int  # 0: nothing is in use here
+    error: str  # why another file is not in use; empty: none
+
+
 class CountryFiles:
     """Holds the databases in force. Args: changed: called when a replaced file is in force."""
 
@@ -224,6 +244,21 @@ class CountryFiles:
             self._named.set()
         else:
             self._put_in_force()
+
+    def databases(self) -> list[Database]:
+        """What is in use, and what is wrong with what is not; the built-in data only where it is in use."""
+        found = [
+            Database(
+                str(data.path if data else slot.path), data.build_unix_seconds if data else 0, slot.error
+            )
+            for slot in self._named_slots()
+            for data in [slot.in_use]
+            if data is not None or slot.error
+        ]
+        built_in = self._shown.get(BUILT_IN)
+        if built_in is not None:
+            found.append(Database(BUILT_IN_NAME, built_in.build_unix_seconds, ""))
+        return found
 
     async def watch(self) -> None:
         """Take replaced files over until cancelled."""

@@ -14,6 +14,7 @@ from decision.policy import Policy
 from decision.quota_client import Answer, QuotaClient, QuotaUnavailable
 from decision.recorder import Recorder
 from decision.rules import LOOKING, RULES
+from decision.tail import Decision, Tail
 from decision.verdict import LOCK, LOCKED, LimitState, MailEvent, Objection, Stage, Verb
 
 QUOTA_SECONDS = 1.5
@@ -82,6 +83,7 @@ class Decider:
     def __init__(self, policy: Policy, quota: QuotaClient, *, log: Logger, metrics: Metrics) -> None:
         self.policy = policy
         self.recorder: Recorder | None = None  # while requests are to be recorded
+        self.tail = Tail(log)
         self._quota = quota
         self._log = log
         rules = list(RULES)
@@ -243,6 +245,8 @@ class Decider:
             self._decisions.labels("dunno", finding.rule, mode).inc()
         # An exempt sender is the admin's own wish; what observe mode lets pass is to be seen.
         loud = refusal is not None or (case.noted and not case.exempt)
+        if self.tail.readers:
+            self._publish(case, verb, refusal, states)
         if not loud and not self._log.enabled(Level.INFO):
             return
         decisive = refusal or (case.noted[0] if case.noted else None)
@@ -276,3 +280,22 @@ class Decider:
         values["settings"] = case.policy.version
         values["ms"] = round((time.perf_counter() - case.started) * 1000, 3)
         (self._log.warning if loud else self._log.info)(event, **values)
+
+    def _publish(self, case: _Case, verb: str, refusal: Finding | None, states: Sequence[LimitState]) -> None:
+        decisive = refusal or (case.noted[0] if case.noted else None)
+        self.tail.publish(
+            Decision(
+                at_unix_ms=round(time.time() * 1000),
+                decision_id=case.decision_id,
+                action=verb,
+                reason=decisive.rule if decisive else NO_REASON,
+                mode="enforce" if refusal or decisive is None else "exempt" if case.exempt else "observe",
+                event=case.event,
+                country=case.policy.origins.peek(case.event.client_address).country,
+                state=states[0] if states else None,
+                settings=case.policy.version,
+                would_refuse=",".join(noted.rule for noted in case.noted),
+                permitted=",".join(case.permitted),
+                ms=round((time.perf_counter() - case.started) * 1000, 3),
+            )
+        )

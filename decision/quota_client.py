@@ -46,6 +46,11 @@ class QuotaClient:
         self._lost = metrics.counter("refusals_unrecorded_total", "Refusals that quota could not be told of.")
         self.run = self._items.run
 
+    @property
+    def connected(self) -> bool:
+        """Whether quota answers."""
+        return self._items.up
+
     def charge(
         self,
         event: MailEvent,

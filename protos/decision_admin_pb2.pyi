@@ -215,6 +215,7 @@ class TailDecision(_message.Message):
     INSTANCE_FIELD_NUMBER: _builtins.int
     QUEUE_ID_FIELD_NUMBER: _builtins.int
     MS_FIELD_NUMBER: _builtins.int
+    PERMITTED_FIELD_NUMBER: _builtins.int
     at_unix_ms: _builtins.int
     """when it was made"""
     id: _builtins.str
@@ -259,6 +260,8 @@ class TailDecision(_message.Message):
     """empty until the first recipient is accepted"""
     ms: _builtins.float
     """how long the decision took"""
+    permitted: _builtins.str
+    """names of rules that an admin's permit overrode, comma-separated"""
     def __init__(
         self,
         *,
@@ -284,10 +287,11 @@ class TailDecision(_message.Message):
         instance: _builtins.str = ...,
         queue_id: _builtins.str = ...,
         ms: _builtins.float = ...,
+        permitted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "at_unix_ms", b"at_unix_ms", "client", b"client", "country", b"country", "has_limit", b"has_limit", "id", b"id", "instance", b"instance", "limit", b"limit", "login", b"login", "mode", b"mode", "ms", b"ms", "queue_id", b"queue_id", "reason", b"reason", "recipient", b"recipient", "recipient_count", b"recipient_count", "refused", b"refused", "sender", b"sender", "settings", b"settings", "stage", b"stage", "used", b"used", "would_refuse", b"would_refuse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "at_unix_ms", b"at_unix_ms", "client", b"client", "country", b"country", "has_limit", b"has_limit", "id", b"id", "instance", b"instance", "limit", b"limit", "login", b"login", "mode", b"mode", "ms", b"ms", "permitted", b"permitted", "queue_id", b"queue_id", "reason", b"reason", "recipient", b"recipient", "recipient_count", b"recipient_count", "refused", b"refused", "sender", b"sender", "settings", b"settings", "stage", b"stage", "used", b"used", "would_refuse", b"would_refuse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,3 +26,10 @@ def in_loop(
 def in_uvloop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Run an async test in the loop that the services run in."""
     return in_loop(test, uvloop.new_event_loop)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, with much patience for a busy machine."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - others bring it about
+            await asyncio.sleep(0.01)

@@ -9,7 +9,8 @@ from decision.country_data import CountryData
 from decision.decider import Failure, Verdict
 from decision.origins import RESULTS, Kind, Origins
 from decision.quota_client import Answer, Charged, QuotaClient
-from decision.verdict import MailEvent, Objection, Stage
+from decision.tail import Decision
+from decision.verdict import LimitState, MailEvent, Objection, Stage
 from protos import quota_pb2 as pb
 from tests.support.observed import Observed
 from tests.support.policy import AMERICAN, GERMAN
@@ -78,6 +79,32 @@ def mail(
         sender=b"alice@example.org",
         queue_id=b"4XyZ",
         policy_context=b"submission",
+    )
+
+
+def decision(
+    *,
+    decision_id: str = "0123456789",
+    account: bytes = b"alice",
+    action: str = "DUNNO",
+    reason: str = "none",
+    mode: str = "enforce",
+    state: LimitState | None = None,
+) -> Decision:
+    """What is told of a decision on `mail()`."""
+    return Decision(
+        at_unix_ms=1_800_000_000_123,
+        decision_id=decision_id,
+        action=action,
+        reason=reason,
+        mode=mode,
+        event=mail(account=account),
+        country="DE",
+        state=state,
+        settings="0a1b2c3d",
+        would_refuse="",
+        permitted="",
+        ms=1.5,
     )
 
 

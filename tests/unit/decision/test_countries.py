@@ -3,7 +3,7 @@
 import pycountry
 import pytest
 
-from decision.countries import EEA, EU, GROUPS, expand, name_of
+from decision.countries import EEA, EU, GROUPS, expand, expand_named, name_of
 
 
 def test_case_and_blanks_are_forgiven() -> None:
@@ -67,3 +67,34 @@ def test_kosovo_is_a_country() -> None:
 def test_a_country_has_a_name(code: str, name: str) -> None:
     """The common one; some files have codes that are no country's."""
     assert name_of(code) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("FR,it", {"FR", "IT"}),
+        ("France, Italy", {"FR", "IT"}),
+        ("deu", {"DE"}),
+        ("south korea", {"KR"}),
+        ("Korea, Republic of", {"KR"}),
+        ("Kosovo,DACH", {"XK", "DE", "AT", "CH"}),
+        ("Taiwan", {"TW"}),
+    ],
+)
+def test_countries_may_be_named(text: str, codes: set[str]) -> None:
+    """By code, group, or English name."""
+    assert expand_named(text) == codes
+
+
+@pytest.mark.parametrize("text", ["", " , ", "Frankreich", "FR;IT", "UK", "F", "\x1b"])
+def test_what_names_no_country_is_refused(text: str) -> None:
+    """With ValueError."""
+    with pytest.raises(ValueError, match=r"is no country|no country is named"):
+        expand_named(text)
+
+
+def test_every_country_is_found_by_its_names() -> None:
+    """And is itself."""
+    for country in pycountry.countries:
+        assert expand_named(country.name) == expand_named(country.alpha_3) == {country.alpha_2}
+        assert expand_named(name_of(country.alpha_2)) == {country.alpha_2}

@@ -18,8 +18,8 @@ from prometheus_client import generate_latest
 from decision import country_data, country_files
 from decision.country_check import check_whole
 from decision.country_data import CountryDataError, NotExaminedError, open_in_place
-from decision.country_files import CountryFiles
-from tests.support.loops import in_uvloop
+from decision.country_files import CountryFiles, Database
+from tests.support.loops import in_uvloop, until
 from tests.support.mmdb import country_file, write_mmdb
 from tests.support.observed import Observed, children, open_descriptors, private_mappings
 
@@ -105,13 +105,6 @@ def put(path: Path, country: str, *, built: int | None = None) -> Path:
 def half(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, with much patience for a busy machine."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - other processes bring it about
-            await asyncio.sleep(0.01)
 
 
 # The start
@@ -256,6 +249,10 @@ async def test_an_unusable_named_file_is_told_once_and_taken_when_it_is_mended(
     assert (service.answers(), service.gauges(), service.sources()) == ("two:XB", (1, 1), {"two"})
     (reason,) = service.refusals()
     assert reason.startswith(f"{one}: ")
+    assert [(found.source, found.error) for found in service.files.databases()] == [
+        (str(one), reason),
+        (str(two), ""),
+    ]
     assert (service.changes, open_descriptors()) == (0, descriptors)
 
     if one.is_dir():
@@ -267,6 +264,7 @@ async def test_an_unusable_named_file_is_told_once_and_taken_when_it_is_mended(
         (1, 0),
         {"one", "two"},
     )
+    assert [found.error for found in service.files.databases()] == ["", ""]
     assert (service.changes, len(service.refusals())) == (1, 1)
 
 
@@ -275,6 +273,10 @@ async def test_without_any_usable_file_the_built_in_data_decide(service: Service
     """And leave the metrics when one appears."""
     await service.open(tmp_path / "one.mmdb")
     assert (service.answers(), service.gauges(), service.sources()) == ("builtin:US", (1, 1), {"builtin"})
+    missing, built_in = service.files.databases()
+    assert missing == Database(f"{tmp_path}/one.mmdb", 0, f"{tmp_path}/one.mmdb: No such file or directory")
+    assert (built_in.source, built_in.error) == ("built-in", "")
+    assert built_in.build_unix_seconds > 1_700_000_000
 
     put(tmp_path / "one.mmdb", "XA")
     await service.files.renew()
@@ -395,6 +397,7 @@ async def test_a_bad_successor_is_refused_once_and_the_old_one_stays(
         await service.files.renew()
 
     (reason,) = service.refusals()
+    assert service.files.databases() == [Database(str(path), 1_700_000_000, reason)]
     assert BAD[request.node.callspec.id.split("-")[-1]][1] in reason
     assert service.files.origins is before
     assert (service.answers(), service.changes, service.gauges()) == ("A-Country:XA", 0, (1, 0))

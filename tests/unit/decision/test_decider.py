@@ -15,6 +15,7 @@ from decision.policy import make_policy
 from decision.quota_client import Answer, QuotaUnavailable
 from decision.recorder import Recorder
 from decision.settings import Settings
+from decision.tail import Decision, Filter
 from decision.verdict import LOCKED, LimitState, MailEvent, Mode, Stage, Verb
 from protos import quota_pb2 as pb
 from tests.support.charges import utc
@@ -646,3 +647,69 @@ def test_a_bug_behind_a_permit_is_an_answer_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(case.quota, "charge", lambda *_, **__: 1 / 0)
 
     assert case.failure(FROM_US).reason == "internal"
+
+
+# Who watches
+
+
+async def told(case: Case, *events: MailEvent) -> list[Decision]:
+    """What somebody who watches is told of these."""
+    reader = case.decider.tail.open(Filter())
+    for event in events:
+        case.decide(event)
+    reader.close()
+    return [decision async for _, some in reader.read() for decision in some]
+
+
+async def test_who_watches_is_told_what_the_log_line_says() -> None:
+    """Of what passes, and of what is refused, whatever is logged."""
+    case = Case([OVER], level=Level.ERROR)
+    over, foreign = await told(case, mail(), FROM_US)
+    verdicts = case.outcomes
+
+    assert (over.action, over.reason, over.mode, over.country) == ("DEFER", "quota", "enforce", "DE")
+    assert over.state == OVER
+    assert (foreign.action, foreign.reason, foreign.country, foreign.state) == (
+        "REJECT",
+        "country",
+        "US",
+        None,
+    )
+    assert [over.decision_id, foreign.decision_id] == [
+        verdict.decision_id for verdict in verdicts if isinstance(verdict, Verdict)
+    ]
+
+
+@pytest.mark.parametrize(("exempt", "mode"), [(False, "observe"), (True, "exempt")])
+async def test_who_watches_is_told_what_would_have_been_refused(exempt: bool, mode: str) -> None:
+    """With the rule, and why it let pass."""
+    accounts = frozenset({b"alice"}) if exempt else frozenset()
+    (passed,) = await told(Case(country_mode=Mode.OBSERVE, exempt_accounts=accounts), FROM_US)
+
+    assert (passed.action, passed.reason, passed.mode) == ("DUNNO", "country", mode)
+    assert passed.would_refuse == "country"
+
+
+async def test_who_watches_is_told_what_could_not_be_decided() -> None:
+    """Its action is `none`."""
+    (undecided,) = await told(Case(AWAY), mail())
+
+    assert (undecided.action, undecided.reason, undecided.state) == ("none", "none", None)
+
+
+def test_nothing_is_made_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody watches."""
+    case = Case(level=Level.ERROR)
+    monkeypatch.setattr(case.decider.tail, "publish", lambda _: pytest.fail("nobody watches"))
+    case.decide(mail())
+
+
+async def test_who_watches_is_told_of_a_lock_and_of_a_permit() -> None:
+    """The one is a reason of its own, the other is why a rule did not refuse."""
+    (locked,) = await told(Case(LOCKED), mail())
+    permitted = Case()
+    permitted.quota.overrides = ("country",)
+    (passed,) = await told(permitted, FROM_US)
+
+    assert (locked.action, locked.reason, locked.mode) == ("REJECT", "lock", "enforce")
+    assert (passed.action, passed.reason, passed.permitted) == ("DUNNO", "none", "country")

@@ -437,3 +437,14 @@ def test_a_limit_is_enforced_only_against_whom_it_may_refuse(
     assert limit_message(rule, mode, exempt=exempt) == pb.Limit(
         name="quota", unit=unit, calendar_day=BERLIN_DAY, maximum=10, mode=sent
     )
+
+
+@in_virtual_time
+async def test_whether_quota_answers_can_be_asked() -> None:
+    """From its first answer on."""
+    async with connected(Observed(), lambda _: None) as (silent, _):
+        await settle()
+        before = silent.connected
+    async with connected(Observed(), lambda batch: results(batch)) as (client, _):
+        await settle()
+        assert (before, client.connected) == (False, True)
