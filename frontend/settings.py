@@ -40,7 +40,7 @@ def _check_hosts(value: str) -> str:
     return ",".join(hosts)
 
 
-def _reached_at(host: str) -> str:
+def reached_at(host: str) -> str:
     """Where Postfix on this host finds a service that listens on `host`, which may be a wildcard."""
     with suppress(ValueError):
         address = ip_address(host)
@@ -125,7 +125,7 @@ class Settings(ServiceSettings):
         return hosts or (LOCALHOST,)
 
     def banner(self) -> list[tuple[str, str]]:
-        where = Address(_reached_at(self.hosts[0]), self.port)
+        where = Address(reached_at(self.hosts[0]), self.port)
         return [
             ("Policy port", ", ".join(str(Address(host, self.port)) for host in self.hosts)),
             ("In Postfix", f"check_policy_service {{ inet:{where}, timeout=10s, default_action=DUNNO }}"),

@@ -1,0 +1,60 @@
+"""Arguments and options that several commands have."""
+
+import time
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from admin.talk.exits import wrong
+from admin.talk.names import account_from, plain, reason_from
+from admin.talk.times import read_end
+
+UserArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="USER",
+        help="The login, whole. One that begins with a dash: behind --. One with control characters or bytes "
+        "that are no UTF-8: base64:..., as it is shown.",
+        show_default=False,
+    ),
+]
+UntilOption = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="When it ends by itself: tonight, +2h, +3d, 18:30, 2026-11-30 (the end of that day) or "
+        "2026-11-30T18:30, in the services' time zone. Default: it does not end.",
+        show_default=False,
+    ),
+]
+ReasonOption = Annotated[
+    str, typer.Option(metavar="TEXT", help="Why, for the audit log and for lists.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+def read_user(text: str) -> bytes:
+    """The account that the argument names. Raises EndError."""
+    try:
+        return account_from(text)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+
+
+def read_until(text: str, zone: ZoneInfo) -> int:
+    """Unix milliseconds of `--until`; 0 for none. Raises EndError."""
+    if not text:
+        return 0
+    try:
+        return read_end(text, now_unix_ms=round(time.time() * 1000), zone=zone)
+    except ValueError as error:
+        raise wrong(f"--until {plain(text)} {error}") from error
+
+
+def read_reason(text: str) -> str:
+    """The reason, checked. Raises EndError."""
+    try:
+        return reason_from(text)
+    except ValueError as error:
+        raise wrong(f"--reason: {error}") from error

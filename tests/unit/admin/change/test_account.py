@@ -1,0 +1,74 @@
+"""`mtpolicyctl lock`, `unlock`, `reset` and `purge`."""
+
+import pytest
+
+from admin.change import account
+from admin.change.account import lock, purge, reset, unlock
+from protos import quota_admin_pb2 as pb
+from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "change", "said"),
+    [
+        (lock, ["--reason", "stolen"], pb.Change(lock=True, reason="stolen"), "locked"),
+        (
+            lock,
+            ["--reason", "stolen", "--until", "2999-12-30"],
+            pb.Change(lock=True, reason="stolen", until_unix_ms=32503590000000),
+            "locked until 2999-12-31 00:00:00 CET",
+        ),
+        (
+            unlock,
+            ["--reason", "new password"],
+            pb.Change(unlock=True, reason="new password"),
+            "no longer locked",
+        ),
+        (reset, [], pb.Change(reset="Europe/Berlin"), "today's counts are 0"),
+        (purge, ["--yes"], pb.Change(purge=True), "all that was kept is deleted"),
+    ],
+)
+def test_what_is_done_is_told(
+    quota: FakeQuotaAdmin, command: object, words: list[str], change: pb.Change, said: str
+) -> None:
+    """Of the account that the login belongs to."""
+    assert outcome(invoke(command, "ALICE", *words)) == (0, f"alice: {said}\n", "")
+    change.account = b"alice"
+    assert quota.change == change
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        (unlock, [], "was not locked"),
+        (reset, [], "nothing was counted today"),
+        (purge, ["--yes"], "nothing was kept"),
+    ],
+)
+def test_nothing_to_do_is_a_no(quota: FakeQuotaAdmin, command: object, words: list[str], said: str) -> None:
+    """Exit code 1."""
+    quota.replies["Change"] = pb.ChangeReply(done=0)
+    assert outcome(invoke(command, "alice", *words)) == (1, f"alice: {said}\n", "")
+
+
+def test_a_lock_needs_a_reason(quota: FakeQuotaAdmin) -> None:
+    """Whoever is asked to unlock has to know."""
+    assert outcome(invoke(lock, "alice"))[0] == 2
+    assert outcome(invoke(lock, "alice", "--reason", " ")) == (
+        2,
+        "",
+        "--reason is empty; whoever unlocks has to know\n",
+    )
+    assert quota.tokens == []
+
+
+def test_a_purge_is_meant(quota: FakeQuotaAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal it asks; a script says so."""
+    assert outcome(invoke(purge, "alice")) == (2, "", "purge deletes for good: add --yes\n")
+    assert quota.tokens == []
+
+    asked: list[str] = []
+    monkeypatch.setattr(account, "_on_a_terminal", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda text, **_: asked.append(text))
+    assert outcome(invoke(purge, "alice"))[0] == 0
+    assert asked == ["Delete all that is kept of alice?"]

@@ -1,0 +1,39 @@
+"""A change of one account, sent and told."""
+
+import json
+
+import pytest
+import typer
+
+from admin.change.one import change
+from protos import quota_admin_pb2 as pb
+from tests.support.admin_fakes import FakeQuotaAdmin, override
+
+CapSys = pytest.CaptureFixture[str]
+WANTED = pb.Change(account=b"alice", set_limit=7)
+
+
+def test_what_was_done_is_told_with_what_was_before(quota: FakeQuotaAdmin, capsys: CapSys) -> None:
+    """Of this account."""
+    quota.replies["Change"] = pb.ChangeReply(done=1, before=[override(maximum=5), override(b"b", maximum=6)])
+    change(WANTED, said="limit 7", as_json=False)
+    assert capsys.readouterr().out == "alice: limit 7 (before: limit 5)\n"
+
+    change(WANTED, said="limit 7", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["account"], found["done"], found["before"][0]["value"]) == ("alice", True, 5)
+
+
+def test_nothing_to_take_away_is_a_no(quota: FakeQuotaAdmin, capsys: CapSys) -> None:
+    """Exit code 1; what is set a second time is in force all the same."""
+    quota.replies["Change"] = pb.ChangeReply(done=0)
+    with pytest.raises(typer.Exit) as caught:
+        change(WANTED, said="cleared", nothing="none was set", as_json=False)
+    assert caught.value.exit_code == 1
+    with pytest.raises(typer.Exit):
+        change(WANTED, said="cleared", nothing="none was set", as_json=True)
+    change(WANTED, said="limit 7", as_json=False)
+
+    none, as_json, again = capsys.readouterr().out.splitlines()
+    assert (none, again) == ("alice: none was set", "alice: limit 7")
+    assert json.loads(as_json) == {"account": "alice", "done": False, "before": []}
