@@ -1,7 +1,6 @@
 """What `mtpolicyctl replay` prints: a table of the accounts whose answers differ, or JSON with everything.
 
-A login is whatever a client sent: in the table it is printable ASCII, and no markup; in JSON it is shown as
-in a recorded request (decision.record_format).
+A login is whatever a client sent: it is shown in the one form of admin.talk.names, and is no markup.
 """
 
 import json
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.replay.difference import AccountDifference, Comparison
+from admin.talk.names import as_text
 from chassis.logs import printable
 
 MOST_ACCOUNTS = 100
@@ -64,7 +64,7 @@ def to_json(result: Result) -> str:
             "notes": list(result.notes),
             "differences": [
                 {
-                    "login": account.login.decode("utf-8", "surrogateescape"),
+                    "login": as_text(account.login),
                     **_sums(account),
                     "countries": dict(account.countries.most_common()),
                     "networks": dict(account.networks.most_common()),
@@ -112,7 +112,7 @@ def _table(accounts: Sequence[AccountDifference], zone: ZoneInfo) -> Table:
         table.add_column(name, overflow="fold", justify="right" if numeric else "left", no_wrap=numeric)
     for account in accounts:
         table.add_row(
-            Text(printable(account.login)),
+            Text(as_text(account.login)),
             Text(str(account.mails)),
             Text(f"{account.refused_before} -> {account.refused_now}"),
             Text("\n".join(_changes(account))),

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import os
 import re
 import sys
 import time
@@ -23,11 +22,13 @@ from admin.report.suggestions import (
 )
 from admin.report.summary import account_rows, country_rows
 from admin.report.tables import account_table, country_table
+from admin.talk.exits import command
+from admin.talk.names import as_text
+from admin.talk.options import read_user
 from chassis.config import load_or_exit
 from chassis.grpc_server import open_channel
 from chassis.logs import printable
 from chassis.settings import EXIT_SETTINGS, Address
-from decision.account import account_of
 from decision.settings import Settings
 from protos import quota_pb2 as pb
 from protos.quota_pb2_grpc import QuotaStub
@@ -41,6 +42,7 @@ FILE_WIDTH = 150
 _SECONDS = {"d": 86400, "h": 3600, "m": 60}
 
 
+@command
 def report(
     since: Annotated[str, typer.Option(help="How far back: 7d, 24h, 90m; whole days are shown.")] = "7d",
     account: Annotated[str, typer.Option(help="Only this login, refused or not.")] = "",
@@ -59,7 +61,7 @@ def report(
     request = pb.ReportRequest(
         since_unix_ms=round((time.time() - seconds) * 1000),
         time_zone=settings.time_zone_name,
-        account=account_of(os.fsencode(account)),
+        account=read_user(account) if account else b"",
     )
     try:
         reply = asyncio.run(ask(settings.quota_target, request))
@@ -94,7 +96,7 @@ def show(reply: pb.ReportReply, settings: Settings, *, account: bytes) -> None:
     """Print the report for people."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of countries are not ASCII
-    of = f" of {printable(account)}" if account else ""
+    of = f" of {as_text(account)}" if account else ""
     if not reply.countries and not any(found.refusals for found in reply.accounts):
         typer.echo(f"nothing recorded{of} since {reply.first_day}")
         return
@@ -137,11 +139,11 @@ def advice(suggestions: Suggestions, settings: Settings) -> list[str]:
             "",
         ]
     lines += [
-        f"{printable(name)} was over the limit, but is no UTF-8: no settings file can name it"
+        f"{as_text(name)} was over the limit, but is no UTF-8: no settings file can name it"
         for name in suggestions.accounts
         if not writable([name])
     ]
     if suggestions.doubtful:
-        names = ", ".join(map(printable, suggestions.doubtful))
+        names = ", ".join(map(as_text, suggestions.doubtful))
         lines.append(f"Nothing is suggested for accounts that look stolen, by their many origins: {names}")
     return lines

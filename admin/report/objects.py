@@ -8,6 +8,7 @@ from admin.networks import network_of
 from admin.report.suggestions import allowed_networks_line, exempt_accounts_line, suggest, writable
 from admin.report.summary import country_rows
 from admin.report.tables import country_name
+from admin.talk.names import as_text
 from decision.settings import Settings
 from protos import quota_pb2 as pb
 
@@ -29,8 +30,8 @@ def as_object(reply: pb.ReportReply, settings: Settings) -> dict[str, Any]:
         ],
         "suggestions": {
             "allowed_networks": list(map(str, suggestions.networks)),
-            "exempt_accounts": list(map(_text, suggestions.accounts)),
-            "doubtful_accounts": list(map(_text, suggestions.doubtful)),
+            "exempt_accounts": list(map(as_text, suggestions.accounts)),
+            "doubtful_accounts": list(map(as_text, suggestions.doubtful)),
             "lines": [
                 *([allowed_networks_line(suggestions, settings)] if suggestions.networks else []),
                 *([exempt_accounts_line(suggestions, settings)] if writable(suggestions.accounts) else []),
@@ -41,8 +42,8 @@ def as_object(reply: pb.ReportReply, settings: Settings) -> dict[str, Any]:
 
 def _account_object(account: pb.AccountReport, zone: ZoneInfo) -> dict[str, Any]:
     return {
-        "account": _text(account.account),
-        "login": _text(account.login),
+        "account": as_text(account.account),
+        "login": as_text(account.login),
         "accepted": sum(origin.count for origin in account.origins if not origin.rule),
         "refusals": [
             {
@@ -62,7 +63,7 @@ def _origin_object(origin: pb.Origin) -> dict[str, Any]:
     network = network_of(origin.address)
     return {
         "country": origin.country,
-        "address": _text(origin.address),
+        "address": as_text(origin.address),
         "network": None if network is None else str(network),
         "rule": origin.rule or None,
         "enforced": origin.mode == pb.MODE_ENFORCE,
@@ -70,10 +71,6 @@ def _origin_object(origin: pb.Origin) -> dict[str, Any]:
         "first_day": origin.first_day,
         "last_day": origin.last_day,
     }
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "backslashreplace")
 
 
 def _moment(unix_ms: int, zone: ZoneInfo) -> str:

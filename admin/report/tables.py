@@ -1,4 +1,4 @@
-"""A report as tables for a terminal. Names that a client chose are shown as printable ASCII."""
+"""A report as tables for a terminal. Names that a client chose are shown as they can be typed."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.report.summary import AccountRow, CountryRow
+from admin.talk.names import as_text
 from chassis.logs import printable
 from decision.countries import name_of
 
@@ -26,7 +27,7 @@ def account_table(rows: Iterable[AccountRow], *, time_zone: str, unit: str) -> T
     for row in rows:
         _add(
             table,
-            printable(row.account),
+            as_text(row.account),
             printable(row.rule),
             str(row.refused),
             str(row.would_be_refused),

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from admin.talk.names import as_bytes
 from decision.record_format import read_request
 from tests.support.mmdb import write_mmdb
 from tests.support.policy import AMERICAN, GERMAN, PolicyClient, new_instance
@@ -129,7 +130,7 @@ def test_the_replay_says_what_the_services_really_answer(tmp_path: Path, with_ke
     assert told["unlike_recorded"] == 0, told["notes"]
     assert told["requests"] == sum(map(len, answered.values()))
     assert {
-        account["login"].encode("utf-8", "surrogateescape").decode("latin-1"): (
+        as_bytes(account["login"]).decode("latin-1"): (
             sum(account["newly_refused"].values()),
             sum(account["newly_passed"].values()),
         )

@@ -164,10 +164,10 @@ def test_a_store_that_cannot_be_read_is_exit_code_3(quota: Quota) -> None:
 
 def test_nothing_recorded_is_said_plainly(quota: Quota) -> None:
     """Of all, and of one account."""
-    every, one = run(), run("--account", "nobody\x1b")
+    every, one = run(), run("--account", "base64:bm9ib2R5Gw==")
 
     assert (every.exit_code, every.stdout) == (0, "nothing recorded since 2026-11-16\n")
-    assert one.stdout == "nothing recorded of nobody\\x1b since 2026-11-16\n"
+    assert one.stdout == "nothing recorded of base64:bm9ib2R5Gw== since 2026-11-16\n"
 
 
 def test_a_report_begins_with_its_days(quota: Quota) -> None:
@@ -226,7 +226,7 @@ def test_what_looks_stolen_is_named(quota: Quota) -> None:
     quota.answer = reply(account(b"anna\x1b", HOME, *stolen))
     text = run().stdout
 
-    assert text.endswith("by their many origins: anna\\x1b\n")
+    assert text.endswith("by their many origins: base64:YW5uYRs=\n")
     assert "allowed_networks" not in text
 
 
@@ -236,7 +236,7 @@ def test_a_login_that_no_file_can_hold_is_named(quota: Quota) -> None:
     text = run().stdout
 
     assert "exempt_accounts" not in text
-    assert "caf\\xe9 was over the limit, but is no UTF-8" in text
+    assert "base64:Y2Fm6Q== was over the limit, but is no UTF-8" in text
 
 
 @pytest.mark.parametrize("name", [*NASTY_LOGINS, b"\xff\xfe"])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from admin.report.objects import as_object
+from admin.talk.names import as_text
 from decision.settings import Settings
 from tests.support.reports import NASTY_LOGINS, account, origin, reply
 
@@ -81,9 +82,9 @@ def test_an_empty_report_is_an_object_too() -> None:
 
 @pytest.mark.parametrize("name", [*NASTY_LOGINS, b"\xff\xfe"])
 def test_any_login_is_json(name: bytes) -> None:
-    """Bytes that are no UTF-8 become escapes."""
+    """In the one form of names."""
     text = json.dumps(as_object(reply(account(name, origin(), origin(rule="quota"))), SETTINGS))
     (found,) = json.loads(text)["accounts"]
 
     assert text.isascii()
-    assert found["account"] == name.decode("utf-8", "backslashreplace")
+    assert found["account"] == as_text(name)

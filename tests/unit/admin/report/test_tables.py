@@ -59,7 +59,7 @@ def test_a_login_cannot_harm_a_terminal_or_a_table(name: bytes, width: int) -> N
     lines = text.splitlines()
 
     assert all(len(line) <= width for line in lines)
-    assert all(line.replace("─", "-").isascii() and line.isprintable() for line in lines)
+    assert all(line.isprintable() for line in lines)
 
 
 def test_markup_is_shown_as_it_was_typed() -> None:
