@@ -79,6 +79,27 @@ def test_a_mail_from_abroad_is_refused_and_one_from_home_passes(stack: Stack, lo
     assert used_up(port, login) == LIMIT - 2
 
 
+def test_the_admins_commands_reach_every_service(stack: Stack, login: str) -> None:
+    """From quota's container, where the token is; the user's next mail hears it."""
+
+    def ctl(*words: str) -> str:
+        return stack.compose("exec", "-T", "-e", "SUDO_USER=anton", "quota", "mtpolicyctl", *words)
+
+    (port,) = stack.policy_ports()
+    status = json.loads(ctl("status", "--json"))
+    with PolicyClient(port) as client:
+        before = client.ask(sasl_username=login, client_address=AMERICAN)
+        ctl("country", "allow", login, "US", "--until", "tonight", "--reason", "journey")
+        after = client.ask(sasl_username=login, client_address=AMERICAN)
+    (entry,) = json.loads(ctl("audit", "--json", "--user", login))
+
+    assert (status["well"], status["problems"]) == (True, [])
+    assert {one["service"] for one in status["services"]} == {"frontend", "decision", "quota"}
+    assert (before[:6], after) == ("REJECT", "DUNNO")
+    assert (entry["what"], entry["value"], entry["reason"]) == ("country", "US", "journey")
+    assert entry["who"].startswith("anton@")
+
+
 def test_postfix_refuses_and_accepts(stack: Stack) -> None:
     """A real Postfix on the host, with the check as the documents show it."""
     login = "postfix@example.org"

@@ -1,5 +1,6 @@
 """docs/MONITORING.md and the runbooks say what is."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.support.protos import ROOT
 
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 EVERY_PAGE = pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "docs/MONITORING.md"], ids=lambda page: page.stem
+    "page", [*PAGES, ROOT / "docs/MONITORING.md", ROOT / "docs/admin.md"], ids=lambda page: page.stem
 )
 
 
@@ -56,7 +57,7 @@ def test_metrics_and_events_exist(page: Path) -> None:
 @EVERY_PAGE
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([a-z-]+))?\)", page.read_text()):
-        file = (page.parent / target).resolve()
+        file = (page.parent / target).resolve() if target else page
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
@@ -65,17 +66,25 @@ def test_links_lead_somewhere(page: Path) -> None:
             }
 
 
-def test_commands_of_the_runbooks_exist() -> None:
+def test_commands_of_the_documents_exist() -> None:
     """Every command and option of mtpolicyctl."""
-    text = "".join(page.read_text() for page in PAGES)
+    text = "".join(page.read_text() for page in [*PAGES, ROOT / "docs/admin.md", ROOT / "README.md"])
     spoken = {
         (command, option)
-        for command, rest in re.findall(r"mtpolicyctl ([a-z-]+)([^\n`|]*)", text)
-        for option in ["", *re.findall(r"--[a-z]+", rest)]
+        for command, rest in re.findall(
+            r"mtpolicyctl ((?:(?:geo|limit|country) (?=[a-z]))?[a-z][a-z-]+)([^\n`|]*)", text
+        )
+        for option in ["", *re.findall(r" (--[a-z]+[a-z-]*)", rest)]
     }
     program = Path(sys.executable).with_name("mtpolicyctl")
     helps = {
-        command: subprocess.run([program, command, "--help"], capture_output=True, text=True, timeout=60)
+        command: subprocess.run(
+            [program, *command.split(), "--help"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "COLUMNS": "200"},
+        )
         for command in {command for command, _ in spoken}
     }
 
