@@ -70,6 +70,24 @@ def test_fields_stand_below_each_other(capsys: CapSys) -> None:
     assert capsys.readouterr().out == "id       x\ncountry  US\n"
 
 
+def test_a_very_long_table_is_plain_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich would need a minute for 20,000 rows."""
+    rows = [[f"user{number}", "x"] for number in range(output.MANY + 1)]
+    lines = on_a_terminal(monkeypatch, 80, lambda: print_table(("user", "rule"), rows))
+
+    assert len(lines) == len(rows) + 1
+    assert lines[-1] == f"user{output.MANY}  x"
+
+
+def test_columns_are_aligned_by_what_a_terminal_shows(capsys: CapSys) -> None:
+    """A character of Chinese is two columns wide; a heading alone is a table, too, and no field is none."""
+    print_table(("user", "used"), [["\u4e2d\u6587", "7"], ["abcdef", "10"]], numbers=["used"])
+    print_table(("user", "used"), [])
+    print_fields([])
+
+    assert capsys.readouterr().out == ("user    used\n\u4e2d\u6587       7\nabcdef    10\nuser  used\n")
+
+
 def test_a_line_is_printed_as_it_is(capsys: CapSys) -> None:
     """Of text and coloured text, without markup."""
     print_line(Text("not well: ", "red"), "[bold]x[/bold]")
