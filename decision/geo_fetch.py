@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
@@ -18,11 +18,11 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
+from chassis.retry_after import retry_after_seconds, unix_seconds
 from decision.geo_archive import MAX_BYTES
 
 _CHUNK = 64 * 1024
 _MAX_REDIRECTS = 5
-_MAX_DELAY_DIGITS = 9  # of Retry-After; thirty years, and int() takes no more than 4300
 
 # Called with the bytes that have come, and with those that will come, if the server has said so.
 Progress = Callable[[int, int | None], None]
@@ -150,7 +150,7 @@ async def _fetch_once(
                 into.write(data)
                 progress(done, total)
             into.flush()
-            return Fetched(_unix_seconds(answer.headers.get(hdrs.LAST_MODIFIED)))
+            return Fetched(unix_seconds(answer.headers.get(hdrs.LAST_MODIFIED)))
     except aiohttp.ClientSSLError as error:
         raise FetchError(f"{url}: no trusted encryption: {_tls_reason(error)}") from error
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
@@ -190,7 +190,7 @@ def _check_status(url: URL, answer: aiohttp.ClientResponse) -> None:
         case 404:
             raise NotThereError(f"{said}: there is no such file; is the base URL right?")
         case 429:
-            wait = _retry_after_seconds(answer.headers.get(hdrs.RETRY_AFTER))
+            wait = retry_after_seconds(answer.headers.get(hdrs.RETRY_AFTER))
             when = "tomorrow" if wait is None else f"in {wait} s"
             raise FetchError(f"{said}: too many downloads; try again {when}")
         case status if status >= 500:
@@ -202,23 +202,6 @@ def _check_status(url: URL, answer: aiohttp.ClientResponse) -> None:
 def _check_size(url: URL, size: int, bounds: Bounds) -> None:
     if size > bounds.bytes:
         raise FetchError(f"{url}: more than {bounds.bytes} bytes, which is no country data")
-
-
-def _retry_after_seconds(value: str | None) -> int | None:
-    """The header, which is a number of seconds or a date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    if value.isascii() and value.isdecimal():
-        return int(value) if len(value) <= _MAX_DELAY_DIGITS else None
-    when = _unix_seconds(value)
-    return None if when is None else max(0, round(when - datetime.now(UTC).timestamp()))
-
-
-def _unix_seconds(http_date: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(http_date).timestamp() if http_date else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _guard(url: URL, authorization: str | None) -> aiohttp.ClientMiddlewareType:
