@@ -104,7 +104,7 @@ def check(cls: type[S], file: ConfigFile | None = None) -> Config[S]:
     if lines:
         raise SettingsError(dict.fromkeys(lines))
     sources = {field: _source(field, file, own) for field in cls.model_fields}
-    doubtful = _doubtful(cls, file, own)
+    doubtful = [*_doubtful(cls, file, own), *_doubtful_together(settings, file, own)]
     digest = hashlib.blake2b(repr(sorted(settings.model_dump().items())).encode(), digest_size=4)
     return Config(settings, digest.hexdigest(), sources, tuple(doubtful))
 
@@ -261,6 +261,15 @@ def _doubtful(cls: type[ServiceSettings], file: ConfigFile | None, own: Mapping[
         yield from (f"{where}: {doubt}" for doubt in found[:MAX_DOUBTS])
         if len(found) > MAX_DOUBTS:
             yield f"{where}: and {len(found) - MAX_DOUBTS} more of this kind"
+
+
+def _doubtful_together(
+    settings: ServiceSettings, file: ConfigFile | None, own: Mapping[str, Any]
+) -> Iterator[str]:
+    for field, doubt in settings.doubtful():
+        source = _source(field, file, own)
+        where = PREFIX + field.upper() if source in (ENVIRONMENT, DEFAULT) else f"{source}: {field}"
+        yield f"{where}: {doubt}"
 
 
 def _problem(

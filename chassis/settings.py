@@ -267,6 +267,10 @@ class ServiceSettings(BaseSettings):
         """(label, text) lines that `mtpolicyctl run` prints once everything is up."""
         return []
 
+    def doubtful(self) -> Iterable[tuple[str, str]]:
+        """(setting, sentence): what is allowed but was hardly meant beside the values of other settings."""
+        return ()
+
     @property
     def metrics_endpoint(self) -> Address:
         """Where the service answers /metrics and /healthz."""

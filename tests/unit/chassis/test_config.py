@@ -2,12 +2,15 @@
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from chassis.config import ConfigFile, LastGood, check, load, load_or_exit, read_file, start_config
-from chassis.settings import SettingsError
+from chassis.settings import Allowed, ServiceSettings, SettingsError
 from decision.settings import Settings
 
 Patch = pytest.MonkeyPatch
@@ -175,6 +178,27 @@ def test_of_many_doubts_the_first_are_told() -> None:
 
     assert len(doubts) == 21
     assert doubts[-1] == "f.toml:1: allowed_networks: and 4980 more of this kind"
+
+
+class Pair(ServiceSettings):
+    """Two settings that make no sense without each other."""
+
+    left: Annotated[int, Allowed("a whole number")] = Field(0, description="left")
+    right: Annotated[int, Allowed("a whole number")] = Field(0, description="right")
+
+    def doubtful(self) -> Iterable[tuple[str, str]]:
+        if self.left and not self.right:
+            yield "left", "it does nothing without right"
+
+
+def test_values_that_are_doubtful_beside_each_other_are_told(patch: Patch) -> None:
+    """With the line, or the variable, of the one that is named."""
+    assert check(Pair, ConfigFile("f.toml", "\nleft = 1")).doubts == (
+        "f.toml:2: left: it does nothing without right",
+    )
+    assert check(Pair, ConfigFile("f.toml", "left = 1\nright = 1")).doubts == ()
+    patch.setenv("MTPOLICYD_LEFT", "1")
+    assert check(Pair).doubts == ("MTPOLICYD_LEFT: it does nothing without right",)
 
 
 def test_the_version_is_that_of_the_values() -> None:
