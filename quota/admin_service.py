@@ -123,6 +123,7 @@ class AdminService(QuotaAdminServicer):
             limits=store.limits,
             permits=store.permits,
             locks=store.locks,
+            notifications_waiting=store.notifications_waiting,
             setting_lines=about.setting_lines,
         )
 

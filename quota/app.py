@@ -21,6 +21,7 @@ from quota.account_label import AccountLabel, address_keeper, namer
 from quota.admin_service import About, AdminService
 from quota.admin_token import TOKEN_FILE, TokenGuard, make_token
 from quota.domain import COUNTRY, LOCK
+from quota.notify.notifier import Notifier
 from quota.refused_senders import RefusedSenders
 from quota.reporting import Reporter
 from quota.service import LIMITS, QuotaService
@@ -31,6 +32,7 @@ from quota.store.checkpoint import Checkpointer
 from quota.store.interface import StoreCorruptError, StoreError
 from quota.store.keeping import Keeping
 from quota.store.mending import MendingStore
+from quota.store.outbox_reader import OutboxReader
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
@@ -45,6 +47,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     path = stack.enter_context(locked_state_dir(settings.statedir)) / DATABASE
     checkpointer = Checkpointer(path, failed=lambda reason: log.error("checkpoint_failed", reason=reason))
     stack.callback(checkpointer.close)
+    notifier = Notifier(log=log, metrics=metrics)
     corrupt = metrics.counter("store_corrupt_total", "Stores that were found corrupt and moved aside.")
 
     def moved(aside: Path, error: StoreCorruptError) -> None:
@@ -71,7 +74,9 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     try:
         store = MendingStore(
             path,
-            lambda: SqliteStore(path, committed=checkpointer.committed, keeping=keeping),
+            lambda: SqliteStore(
+                path, committed=checkpointer.committed, keeping=keeping, outgoing=notifier.outgoing
+            ),
             alone=checkpointer.kept_away,
             moved=moved,
         )
@@ -105,6 +110,10 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     runtime.reloader.on_change(show_senders)
     metrics.registry.register(senders)
     await stack.enter_async_context(background(senders.run(), died=runtime.fail))
+    notifier.start(OutboxReader(path), writer.submit, runtime.reloader.config.settings)
+    runtime.reloader.on_change(lambda config: notifier.use(config.settings))
+    for sender in notifier.senders:
+        await stack.enter_async_context(background(sender.run(), died=notifier.died))
     service = QuotaService(writer, Reporter(reader), log=log, metrics=metrics)
     try:
         own_token = make_token(settings.statedir)

@@ -91,6 +91,21 @@ class Refusal(NamedTuple):
     expires_unix_ms: int = 0  # 0: nobody waits for the answer
 
 
+class Settled(NamedTuple):
+    """A notification that a channel need not deliver any more: it is delivered, or given up."""
+
+    channel: str
+    notification_id: str
+
+    @property
+    def expires_unix_ms(self) -> int:
+        """0: nobody waits for the answer, as of a Refusal."""
+        return 0
+
+
+Item = Charge | Refusal | Settled
+
+
 class LimitState(NamedTuple):
     """One limit after the charge or its refusal; units and booleans as in protos/quota.proto."""
 

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chassis.settings import Address, Allowed, Endpoint, SecretFile, ServiceSettings
+from chassis.settings import Address, Allowed, Endpoint, SecretFile
 from quota.account_label import AccountLabel
+from quota.notify.settings import NotifySettings
 from quota.store.interface import KEEP_DAYS
 from quota.store.keeping import REFUSAL_DAYS
 
 
-class Settings(ServiceSettings):
+class Settings(NotifySettings):
     """See ServiceSettings."""
 
     quota_listen: Endpoint = Field(

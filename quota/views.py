@@ -81,6 +81,7 @@ class StoreStatus(NamedTuple):
     limits: int
     permits: int
     locks: int
+    notifications_waiting: int
 
 
 class Rows(NamedTuple):

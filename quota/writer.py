@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from chassis.logs import Logger
 from chassis.metrics import Metrics
-from quota.domain import Charge, ChargeResult, Noted, Refusal
+from quota.domain import Charge, ChargeResult, Item, Noted
 from quota.store.interface import Store, StoreBusyError, StoreError, TooManyChangesError
 
 MAX_ITEMS_PER_TRANSACTION = 2048
@@ -49,7 +49,7 @@ Done = Callable[[Sequence[Result]], None]
 
 
 class _Job(NamedTuple):
-    items: Sequence[Charge | Refusal]
+    items: Sequence[Item]
     done: Done
 
 
@@ -108,7 +108,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, items: Sequence[Charge | Refusal], done: Done) -> None:
+    def submit(self, items: Sequence[Item], done: Done) -> None:
         """Do the items; `done` gets one result for each, in order, in the event loop.
 
         If too many wait already, `done` is called before this returns.
@@ -225,7 +225,7 @@ class Writer:
                 self._log.exception("internal_error")
             start = end
 
-    def _apply(self, items: Sequence[Charge | Refusal]) -> list[Result]:
+    def _apply(self, items: Sequence[Item]) -> list[Result]:
         """One result for each item; a busy store is tried again until nobody waits any more."""
         results: list[Result] = [
             Failure.EXPIRED if item.expires_unix_ms or isinstance(item, Charge) else Failure.UNAVAILABLE
@@ -294,7 +294,7 @@ class Writer:
             self._log.warning("store_works_again")
 
 
-def _is_expired(item: Charge | Refusal, now_ms: int) -> bool:
+def _is_expired(item: Item, now_ms: int) -> bool:
     if isinstance(item, Charge):
         return item.expires_unix_ms <= now_ms
     return 0 < item.expires_unix_ms <= now_ms

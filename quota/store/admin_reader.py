@@ -60,6 +60,7 @@ _AUDIT_OF = (
     " WHERE account = ? ORDER BY id DESC LIMIT ?"
 )
 _ACCOUNTS = "SELECT count(*) FROM account"
+_WAITING = "SELECT count(DISTINCT notification) FROM delivery"
 _IN_FORCE = "SELECT kind, count(*) FROM override WHERE until_ms = 0 OR until_ms > ? GROUP BY kind"
 
 
@@ -73,12 +74,16 @@ class SqliteAdminReader:
         with reading(self._path) as db:
             (accounts,) = db.execute(_ACCOUNTS).fetchone()
             in_force = dict(db.execute(_IN_FORCE, (now_unix_ms,)).fetchall())
+            (waiting,) = db.execute(_WAITING).fetchone()
         files = [self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal")]
         return StoreStatus(
             str(self._path),
             sum(file.stat().st_size for file in files if file.exists()),
             accounts,
-            *[in_force.get(kind, 0) for kind in (Kind.LIMIT, Kind.COUNTRY, Kind.LOCK)],
+            limits=in_force.get(Kind.LIMIT, 0),
+            permits=in_force.get(Kind.COUNTRY, 0),
+            locks=in_force.get(Kind.LOCK, 0),
+            notifications_waiting=waiting,
         )
 
     def usage(self, account: bytes, first_day: int, last_day: int, now_unix_ms: int) -> Usage:

@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 from quota.assessment import Assessment, Counter, assess
-from quota.domain import LOCK, Charge, ChargeResult, LimitState, Noted, Outcome, Refusal, Stage
+from quota.domain import LOCK, Charge, ChargeResult, Item, LimitState, Noted, Outcome, Refusal, Stage
 from quota.periods import day_of, end_of_day
 from quota.store import refusal_log
 from quota.store.interface import REFUSED_MS
@@ -11,6 +11,7 @@ from quota.store.origins import ACCEPTED, OriginKey
 from quota.store.overrides import Standing
 from quota.store.refusal_log import Place
 from quota.store.tables import CounterKey, Message, Tables
+from quota.store.telling import Telling
 
 REMEMBER_SECONDS = 6 * 3600
 # A message's time is moved only once in this span, so that most repeats write nothing.
@@ -38,11 +39,17 @@ class Batch:
         self._refusals: list[tuple[object, ...]] = []
         self._logged: dict[Place, tuple[object, ...]] = {}
         self._origins: dict[OriginKey, int] = {}
+        self._telling = Telling(tables.outbox, tables.keeping, now_unix_ms)
         tables.log.begin()
 
-    def do(self, item: Charge | Refusal) -> ChargeResult | Noted:
+    def do(self, item: Item) -> ChargeResult | Noted:
         """Do one item; see Store.apply."""
-        return self._charge(item) if isinstance(item, Charge) else self._note(item)
+        if isinstance(item, Charge):
+            return self._charge(item)
+        if isinstance(item, Refusal):
+            return self._note(item)
+        self._telling.settle(item)
+        return Noted.RECORDED
 
     def write(self) -> None:
         """Write what the items have changed."""
@@ -55,6 +62,7 @@ class Batch:
             logged=self._logged.values(),
             origins=self._origins,
         )
+        self._telling.write()
 
     def _charge(self, charge: Charge) -> ChargeResult:
         account, standing = self._tables.accounts.of(charge.account, charge.login)
@@ -102,6 +110,10 @@ class Batch:
             if state.would_refuse:
                 self._record_limits(day, account, charge, assessment)
                 break
+        for state in assessment.limits:
+            if state.first_refusal or state.crossed_80:
+                self._telling.of_limits(day, account, charge, assessment)
+                break
         return ChargeResult(assessment.outcome, assessment.units, assessment.limits)
 
     def _locked(self, account: int, charge: Charge, standing: Standing) -> ChargeResult:
@@ -131,6 +143,7 @@ class Batch:
         day = self._day(refusal.time_zone)
         until_ms = self._now_ms + REFUSED_MS
         self._refuse(day, account, refusal.rule, refusal.enforced, refusal, until_ms)
+        self._telling.of_refusal(day, account, refusal)
         if key:
             self._put_message(key, Message(day, 0, self._refusal_expires, None))
         return Noted.RECORDED

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from quota.domain import Charge, ChargeResult, Noted, Refusal, RefusedNow, Report
+from quota.domain import ChargeResult, Item, Noted, RefusedNow, Report
 from quota.overrides import AuditEntry, Changed, Override, Request
 from quota.views import OverridePage, RefusalRecord, Rows, StoreStatus, Top, Usage
 
@@ -36,7 +36,7 @@ class Store(Protocol):
     All methods are called from one thread, one at a time. None blocks for much longer than 100 ms.
     """
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
+    def apply(self, items: Sequence[Item], now_unix_ms: int) -> list[ChargeResult | Noted]:
         """Do all items in order, each seeing what those before it did, and make them last.
 
         A charge is decided by `quota.assessment.assess`, in the period of the message's first charge
@@ -62,10 +62,14 @@ class Store(Protocol):
 
         Of each account's day the first refusals are kept as they are, and the last ones.
 
+        What people are to be told is written to the outbox with it, once for each account, period and kind
+        (quota/store/outbox.py): a refusal by an enforced rule, the first one by an enforced limit, and 80 %
+        of one. Nothing is where no channel is on. A Settled takes a notification from its channel.
+
         When this returns, the results survive the death of this process. Either all items are done or,
         when this raises, none.
 
-        Returns: for each item in order a ChargeResult, or a Noted for a Refusal.
+        Returns: for each item in order a ChargeResult, or a Noted for any other.
 
         Raises:
             StoreBusyError: try again.
@@ -92,7 +96,8 @@ class Store(Protocol):
 
     def expire(self, now_unix_ms: int, most: int) -> int:
         """Forget at most `most` things: messages that are due, counts of days before the last KEEP_DAYS,
-        overrides that have ended, single refusals and audit entries that are too old or too many.
+        overrides that have ended, notifications of past periods, single refusals and audit entries that are
+        too old or too many.
 
         Returns: how many were forgotten; `most` means that there may be more.
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from quota.domain import Charge, ChargeResult, Noted, Refusal
+from quota.domain import ChargeResult, Item, Noted
 from quota.overrides import AuditEntry, Changed, Request
 from quota.store.interface import StoreCorruptError, StoreError
 from quota.store.sqlite import SqliteStore
@@ -51,7 +51,7 @@ class MendingStore:
         self._store: SqliteStore | None = None
         self._mended(self._opened)
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
+    def apply(self, items: Sequence[Item], now_unix_ms: int) -> list[ChargeResult | Noted]:
         return self._mended(lambda: self._opened().apply(items, now_unix_ms))
 
     def change(self, request: Request, now_unix_ms: int) -> Changed:

@@ -7,11 +7,12 @@ and are asked day by day, so that nobody else's rows are read.
 import sqlite3
 from collections.abc import Iterator
 
-BY_DAY = ("counter", "refusal", "origin")  # keys begin with (day, account)
+BY_DAY = ("counter", "refusal", "origin", "notification")  # keys begin with (day, account)
 BY_ACCOUNT = ("refusal_log", "override")  # an index begins with account, which is account.id
 BY_NAME = {"audit": "account", "account": "name"}  # the column that has the account's name
 # A hash of account and message, made so that nobody can tell whose it is. It goes by itself after six hours.
 UNKNOWN_WHOSE = ("ledger",)
+WITH_OTHERS = ("delivery",)  # a trigger deletes them with those of notification
 
 
 def rows_of(db: sqlite3.Connection, name: bytes) -> Iterator[tuple[str, sqlite3.Cursor]]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from quota.domain import Charge, ChargeResult, Noted, Refusal
+from quota.domain import ChargeResult, Item, Noted
 from quota.overrides import AuditEntry, Changed, Request
 from quota.periods import day_of
 from quota.store.audit import AUDIT_DAYS, expire_audit, write_audit
@@ -20,12 +20,13 @@ from quota.store.changes import Changes, expire_overrides
 from quota.store.interface import KEEP_DAYS, StoreBusyError, StoreCorruptError, StoreError
 from quota.store.keeping import Keeping
 from quota.store.origins import FORGET_ORIGIN, OLD_ORIGINS
+from quota.store.outbox import Outgoing
 from quota.store.tables import Tables
 
 BUSY_TIMEOUT_MS = 100
 DAY_MS = 24 * 3600 * 1000
 
-_MIGRATIONS = ("schema_1.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+_MIGRATIONS = ("schema_1.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
 
 _DUE = "SELECT message FROM ledger WHERE expires <= ? LIMIT ?"
 _FORGET_MESSAGE = "DELETE FROM ledger WHERE message = ?"
@@ -49,6 +50,7 @@ class SqliteStore:
         path: the file; made if it is missing. Only one store at a time may have it (see state_dir.py).
         committed: called after each commit, from the writer's thread.
         keeping: what of a person is kept.
+        outgoing: what of all this people are to be told.
 
     Raises:
         StoreError: the file cannot be opened, or was written by a newer version.
@@ -60,6 +62,7 @@ class SqliteStore:
         path: Path,
         committed: Callable[[], None] = lambda: None,
         keeping: Keeping | None = None,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._committed = committed
         self._keeping = keeping or Keeping()
@@ -72,16 +75,17 @@ class SqliteStore:
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("PRAGMA wal_autocheckpoint = 0")
                 self._migrate()
-                self._tables = Tables(self._db, self._keeping)
+                self._tables = Tables(self._db, self._keeping, outgoing)
             except BaseException:
                 self.close()
                 raise
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
+    def apply(self, items: Sequence[Item], now_unix_ms: int) -> list[ChargeResult | Noted]:
         with self._transaction():
             batch = Batch(self._tables, now_unix_ms)
             results = [batch.do(item) for item in items]
             batch.write()
+        self._tables.outbox.committed()
         return results
 
     def change(self, request: Request, now_unix_ms: int) -> Changed:
@@ -108,6 +112,7 @@ class SqliteStore:
                 old = db.execute(find, (oldest, most - forgotten)).fetchall()
                 db.executemany(forget, old)
                 forgotten += len(old)
+            forgotten += self._tables.outbox.expire(now_unix_ms, most - forgotten)
             forgotten += expire_overrides(db, now_unix_ms, most - forgotten)
             kept_ms = self._keeping.refusal_days * DAY_MS
             forgotten += self._tables.log.expire(now_unix_ms - kept_ms, most - forgotten)

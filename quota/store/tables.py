@@ -9,6 +9,7 @@ from quota.domain import Unit
 from quota.store.accounts import AccountTable
 from quota.store.keeping import Keeping
 from quota.store.origins import OriginKey, OriginTable
+from quota.store.outbox import OutboxTable, Outgoing
 from quota.store.refusal_log import RefusalLog
 
 _MESSAGE = "SELECT day, recipients, expires, first FROM ledger WHERE message = ? AND recipient = x''"
@@ -48,17 +49,19 @@ class Message(NamedTuple):
 class Tables:
     """Those of the store that `db` is the writing connection of; used within its transactions."""
 
-    def __init__(self, db: sqlite3.Connection, keeping: Keeping) -> None:
+    def __init__(self, db: sqlite3.Connection, keeping: Keeping, outgoing: Outgoing | None = None) -> None:
         self._db = db
         self.keeping = keeping
         self.accounts = AccountTable(db)
         self.log = RefusalLog(db)
+        self.outbox = OutboxTable(db, outgoing or Outgoing())
         self._origins = OriginTable(db)
 
     def forget(self) -> None:
         """What was read before is no longer so: a transaction was rolled back, or an account was purged."""
         self.accounts.forget()
         self.log.forget()
+        self.outbox.forget()
         self._origins.forget()
 
     def message(self, message: bytes) -> Message | None:

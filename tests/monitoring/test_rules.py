@@ -332,6 +332,38 @@ CASES = [
         text={"summary": "mtpolicyd-decision does not take the settings file"},
     ),
     Case(
+        "MtpolicydNotificationsFail",
+        "a mail relay is away for two hours; the webhook works",
+        {
+            f'mtpolicyd_notifications_oldest_timestamp_seconds{{channel="mail",{QUOTA}}}': "60x120 0x20",
+            f'mtpolicyd_notifications_oldest_timestamp_seconds{{channel="webhook",{QUOTA}}}': "0x140",
+        },
+        fires={"70m": [{"channel": "mail"}], "115m": [{"channel": "mail"}]},
+        silent=["30m", "130m"],
+        text={"summary": "Notifications by mail do not arrive"},
+    ),
+    Case(
+        "MtpolicydNotificationsFail",
+        "a receiver refuses one for ever",
+        {
+            f'mtpolicyd_notification_deliveries_total{{channel="webhook",result="given_up",{QUOTA}}}': (
+                "0x5 1x100"
+            ),
+            f'mtpolicyd_notification_deliveries_total{{channel="webhook",result="failed",{QUOTA}}}': "0+1x99",
+        },
+        fires={"10m": [{"channel": "webhook"}]},
+        silent=["4m", "75m"],
+        text={"summary": "Notifications by webhook do not arrive"},
+    ),
+    Case(
+        "MtpolicydNotificationsFail",
+        "the outbox is full",
+        {f"mtpolicyd_notifications_left_out_total{{{QUOTA}}}": "0x5 9x100"},
+        fires={"10m": [{}]},
+        silent=["4m", "75m"],
+        text={"summary": "Notifications find no room in the outbox"},
+    ),
+    Case(
         "MtpolicydLogLinesLost",
         "some lines",
         {f"mtpolicyd_log_lines_lost_total{{{FRONTEND}}}": "0x5 7x30"},

@@ -9,7 +9,7 @@ from chassis.config import CONFIG, check, read_file
 from chassis.settings import declarations, registered
 from tests.support.protos import ROOT
 
-COMPOSE_FILES = ("docker-compose.yml", "deploy/compose.metrics.yml")
+COMPOSE_FILES = ("docker-compose.yml", "deploy/compose.metrics.yml", "deploy/compose.notify.yml")
 # What the containers decide. The environment beats the file: any other name would hide a line of the admin's.
 DECIDED_BY_COMPOSE = re.compile(r"MTPOLICYD_(CONFIG|HOST|PORT|ALLOWED_CLIENTS|\w+_(LISTEN|TARGET|METRICS))")
 OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "COMPOSE_FILE"}

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from quota.domain import Charge, ChargeResult, Noted, Outcome, Refusal, RefusedNow, Report
+from quota.domain import Charge, ChargeResult, Item, Noted, Outcome, RefusedNow, Report
 from quota.overrides import AuditEntry, Changed, Request
 from quota.store.sqlite import SqliteStore
 from tests.support.charges import NOON, charge
@@ -28,7 +28,7 @@ class FakeStore:
         self.problems = list(problems)
         self.expire_problems: list[Exception] = []
         self.forgotten: Callable[[int], int] = lambda most: 0
-        self.applied: list[list[Charge | Refusal]] = []
+        self.applied: list[list[Item]] = []
         self.applied_at: list[int] = []
         self.expired: list[tuple[int, int]] = []
         self.requests: list[tuple[Request, int]] = []
@@ -41,7 +41,7 @@ class FakeStore:
         self.gate.set()
         self.threads: set[str] = set()
 
-    def apply(self, items: Sequence[Charge | Refusal], now_unix_ms: int) -> list[ChargeResult | Noted]:
+    def apply(self, items: Sequence[Item], now_unix_ms: int) -> list[ChargeResult | Noted]:
         self.threads.add(threading.current_thread().name)
         self.applied.append(list(items))
         self.applied_at.append(now_unix_ms)

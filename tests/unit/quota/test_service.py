@@ -11,6 +11,7 @@ from quota.domain import (
     AccountReport,
     Charge,
     ChargeResult,
+    Item,
     Limit,
     LimitState,
     Noted,
@@ -54,9 +55,9 @@ class FakeWriter(Writer):
     def __init__(self, charge: Result = CHARGED, refusal: Result = Noted.RECORDED) -> None:
         self._charge = charge
         self._refusal = refusal
-        self.submitted: list[Sequence[Charge | Refusal]] = []
+        self.submitted: list[Sequence[Item]] = []
 
-    def submit(self, items: Sequence[Charge | Refusal], done: Done) -> None:
+    def submit(self, items: Sequence[Item], done: Done) -> None:
         self.submitted.append(items)
         done([self._charge if isinstance(item, Charge) else self._refusal for item in items])
 

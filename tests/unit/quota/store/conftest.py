@@ -11,6 +11,6 @@ import pytest
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        for number in range(1, 5):
+        for number in range(1, 6):
             db.executescript(files("quota.store").joinpath(f"schema_{number}.sql").read_text())
         yield db

@@ -2,14 +2,22 @@
 
 import sqlite3
 
-from quota.store.personal import BY_ACCOUNT, BY_DAY, BY_NAME, UNKNOWN_WHOSE, delete_rows_of, rows_of
+from quota.store.personal import (
+    BY_ACCOUNT,
+    BY_DAY,
+    BY_NAME,
+    UNKNOWN_WHOSE,
+    WITH_OTHERS,
+    delete_rows_of,
+    rows_of,
+)
 
 
 def test_no_table_is_forgotten(db: sqlite3.Connection) -> None:
     """Whoever adds a table says whose rows it has."""
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
-    assert {*BY_DAY, *BY_ACCOUNT, *BY_NAME, *UNKNOWN_WHOSE} == tables
+    assert {*BY_DAY, *BY_ACCOUNT, *BY_NAME, *UNKNOWN_WHOSE, *WITH_OTHERS} == tables
 
 
 def test_rows_are_found_and_deleted(db: sqlite3.Connection) -> None:

@@ -66,7 +66,7 @@ def units_of(results: Sequence[ChargeResult | Noted]) -> list[tuple[Outcome, int
     return [(result.outcome, result.units) for result in results if isinstance(result, ChargeResult)]
 
 
-@pytest.mark.parametrize("version", [5, 99])
+@pytest.mark.parametrize("version", [6, 99])
 def test_a_store_of_a_newer_version_is_refused(path: Path, version: int) -> None:
     """With both schema numbers, and left as it is."""
     SqliteStore(path).close()
@@ -75,7 +75,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path, version: int) -> None
         SqliteStore(path)
 
     assert f"schema {version}" in str(caught.value)
-    assert "this version knows 4" in str(caught.value)
+    assert "this version knows 5" in str(caught.value)
     assert not isinstance(caught.value, StoreBusyError)
     assert query(path, "PRAGMA user_version") == [(version,)]
 
@@ -88,7 +88,7 @@ def test_a_new_store_has_the_known_version(path: Path) -> None:
     before = content(path)
     SqliteStore(path).close()
 
-    assert query(path, "PRAGMA user_version") == [(4,)]
+    assert query(path, "PRAGMA user_version") == [(5,)]
     assert content(path) == before
 
 
@@ -107,7 +107,7 @@ def test_a_store_of_schema_1_is_brought_up_to_date(path: Path) -> None:
 
     assert isinstance(result, ChargeResult)
     assert result.limits[0].used == 8
-    assert query(path, "PRAGMA user_version") == [(4,)]
+    assert query(path, "PRAGMA user_version") == [(5,)]
     assert query(path, "SELECT count FROM refusal") == [(2,)]
     assert query(path, "SELECT * FROM origin") == [(TODAY, 1, "DE", b"84.128.0.1", "", 0, 1)]
 
