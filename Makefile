@@ -8,13 +8,14 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 
 FUZZ_SECONDS ?= 300
 
-.PHONY: run test test-faults test-compose fuzz lint bench dashboards preview protos lock wheels help
+.PHONY: run test test-faults test-compose test-ucs fuzz lint bench dashboards preview protos lock wheels deb help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
 	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
 	@echo "make test-faults  the tests with killed, hanging and broken services, all rounds of them"
 	@echo "make test-compose  build the images and test the containers, as root, with Debian's docker.io"
+	@echo "make test-ucs  build the Debian packages, install them in a container with systemd, and test them there, as root"
 	@echo "make fuzz    look for bytes that break the parser, for FUZZ_SECONDS (300)"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
@@ -22,6 +23,7 @@ help:
 	@echo "make preview  docs/query-preview.png: what the dashboards' queries answer (Debian's prometheus, chromium)"
 	@echo "make protos  generate the gRPC code from protos/*.proto"
 	@echo "make wheels  download the dependencies to deploy/wheels, for building the image without a package index"
+	@echo "make deb     dist/deb: the Debian packages for UCS, and an apt repository of them"
 	@echo "make lock    write requirements.lock and requirements-dev.lock anew from pyproject.toml"
 
 run: $(VENV)/.run
@@ -35,6 +37,9 @@ test-faults: $(VENV)/.dev
 
 test-compose: $(VENV)/.dev
 	$(BIN)/python -m pytest -m compose tests/compose $(PYTEST_ARGS)
+
+test-ucs: $(VENV)/.dev
+	$(BIN)/python -m pytest -m ucs tests/ucs $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
@@ -63,6 +68,9 @@ lock: $(VENV)/.dev
 
 wheels: $(VENV)/.run
 	$(PIP) download --require-hashes --only-binary :all: --dest deploy/wheels -r requirements.lock
+
+deb: wheels
+	deploy/ucs/build dist/deb $(BIN)/python
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

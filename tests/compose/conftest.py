@@ -1,9 +1,6 @@
 """One engine, one build and one running stack for all tests; each test uses a login of its own."""
 
 import itertools
-import shutil
-import subprocess
-import sys
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +9,8 @@ import pytest
 
 from tests.compose.engine import Engine, make_base_image, running_engine
 from tests.compose.stack import MONITORING, SERVICES, Stack, copy_checkout
+from tests.support.debian import download_wheels
 from tests.support.ports import free_port
-from tests.support.protos import ROOT
 
 _numbers = itertools.count(1)
 
@@ -45,7 +42,7 @@ def checkout(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack = Stack(engine, checkout, "build")
     with ThreadPoolExecutor() as pool:
         base = pool.submit(make_base_image, engine, "debian:bookworm-slim")
-        wheels = pool.submit(_download_wheels, checkout / "deploy/wheels")
+        wheels = pool.submit(download_wheels, checkout / "deploy/wheels")
         base.result()
         wheels.result()
         # Two at a time, and the others find every step of the first one done.
@@ -76,14 +73,3 @@ def stack(engine: Engine, checkout: Path) -> Iterator[Stack]:
 def login() -> str:
     """The login of a user who has sent nothing yet."""
     return f"user{next(_numbers)}@example.org"
-
-
-def _download_wheels(target: Path) -> None:
-    """What `make wheels` does."""
-    shutil.rmtree(target)
-    target.mkdir()
-    command = "download --quiet --disable-pip-version-check --require-hashes --only-binary :all:"
-    subprocess.run(
-        [sys.executable, "-m", "pip", *command.split(), "--dest", target, "-r", ROOT / "requirements.lock"],
-        check=True,
-    )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.support.debian import bootstrap
 from tests.support.programs import SEARCH_PATH, require_program, require_root, unmet
 from tests.support.services import wait_until
 
@@ -22,8 +23,6 @@ UNUSED = {
     "filter": "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n",
     "nat": "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\nCOMMIT\n",
 }
-# Of each index that apt reads: apt-get(8), indextargets.
-FIELDS = "$(CODENAME) $(COMPONENT) $(REPO_URI)"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -105,16 +104,7 @@ def running_engine() -> Iterator[Engine]:
 def make_base_image(engine: Engine, name: str) -> None:
     """Debian as it is on a new system, from the mirror that this machine uses, under the name of an image."""
     target = engine.directory / "debian"
-    mirror = _mirror()
-    done = subprocess.run(
-        ["debootstrap", "--variant=minbase", "bookworm", target, mirror],
-        env={"PATH": SEARCH_PATH},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    bootstrap(target)
     with subprocess.Popen(["tar", "-C", target, "-c", "."], stdout=subprocess.PIPE) as tar:
         subprocess.run(
             ["docker", "import", "-", name],
@@ -125,17 +115,6 @@ def make_base_image(engine: Engine, name: str) -> None:
         )
     assert tar.returncode == 0
     shutil.rmtree(target)
-
-
-def _mirror() -> str:
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", FIELDS, "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = [line.split() for line in listed.stdout.splitlines()]
-    return next(uri for codename, component, uri in lines if (codename, component) == ("bookworm", "main"))
 
 
 def _remove(directory: Path) -> None:

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from chassis.config import CONFIG
+from chassis.launcher import SERVICES
+from mtpolicyd_ucs.places import SETTINGS_FILE
 from tests.support.programs import require_program
 from tests.support.protos import ROOT
 
 UNITS = ROOT / "deploy/systemd"
 COMMAND = "/usr/bin/mtpolicyctl"
+PYTHON = "/usr/lib/univention-mtpolicyd/bin/python3"
 
 
 @pytest.fixture
@@ -20,7 +24,8 @@ def units(tmp_path: Path) -> list[str]:
     """Copies whose command is where it is here; systemd-analyze wants to find it."""
     command = Path(sys.executable).with_name("mtpolicyctl")
     for path in sorted(UNITS.iterdir()):
-        (tmp_path / path.name).write_text(path.read_text().replace(COMMAND, str(command)))
+        text = path.read_text().replace(COMMAND, str(command)).replace(PYTHON, sys.executable)
+        (tmp_path / path.name).write_text(text)
     return [str(path) for path in sorted(tmp_path.iterdir())]
 
 
@@ -60,7 +65,20 @@ def test_every_service_runs_a_command_that_there_is() -> None:
     mtpolicyctl = str(Path(sys.executable).with_name("mtpolicyctl"))
     assert shutil.which(mtpolicyctl)
     for path in UNITS.glob("*.service"):
-        (line,) = [line for line in path.read_text().splitlines() if line.startswith(f"ExecStart={COMMAND}")]
-        words = line.removeprefix(f"ExecStart={COMMAND}").split()
-        done = subprocess.run([mtpolicyctl, *words, "--help"], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
+        (line,) = [line for line in path.read_text().splitlines() if line.startswith("ExecStart=")]
+        program, *words = line.removeprefix("ExecStart=").split()
+        if program == COMMAND:
+            done = subprocess.run([mtpolicyctl, *words, "--help"], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+        else:
+            assert [program, *words[:2]] == [PYTHON, "-P", "-m"]
+            assert words[2:] == [path.stem.removeprefix("univention-mtpolicyd-")]
+            assert words[2] in SERVICES
+
+
+def test_the_units_set_no_variable_that_beats_the_settings_file() -> None:
+    """Only where the file is."""
+    found = "".join(path.read_text() for path in UNITS.glob("*.service"))
+    active = [line for line in found.splitlines() if not line.startswith("#")]
+
+    assert {line for line in active if "MTPOLICYD_" in line} == {f"Environment={CONFIG}={SETTINGS_FILE}"}

@@ -1,0 +1,104 @@
+"""What follows a change of the variables.
+
+The services look at their file every second and take a change over by themselves, or refuse it and keep what
+they have. What is left to do: tell the admin, move the policy port, open the firewall, and start or stop.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mtpolicyd_ucs import compose, deployment, firewall, places, systemd
+from mtpolicyd_ucs.in_force import InForce, in_force
+from mtpolicyd_ucs.listening import Listening, listening
+from mtpolicyd_ucs.registry import ReadableRegistry
+from mtpolicyd_ucs.telling import warn
+
+PACKAGE = "univention-mtpolicyd"
+
+
+def apply_settings(registry: ReadableRegistry) -> None:
+    """Called by UCR once the settings file is written; nothing is raised that could end `ucr set`."""
+    if os.environ.get("DPKG_MAINTSCRIPT_PACKAGE") == PACKAGE:
+        # The maintainer script does all of it, once everything is in its place.
+        return
+    carry_out(registry, start=False)
+
+
+def carry_out(registry: ReadableRegistry, *, start: bool) -> None:
+    """See deployment.arrange for `start`."""
+    found: InForce | None = None
+    with _told():
+        found = in_force()
+        tell(found)
+    if found is not None and found.settings is not None:
+        with _told():
+            where = listening(found.settings)
+            _move(where)
+            if _write_if_new(places.COMPOSE_VARIABLES, compose.variables(where, found.settings)):
+                systemd.restart_if_active(deployment.CONTAINERS)
+            firewall.open_for(registry, where, found.settings["allowed_clients"])
+    with _told():
+        deployment.arrange(registry, start=start)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What fails is told, and the next step is taken nevertheless."""
+    try:
+        yield
+    except (OSError, subprocess.SubprocessError, systemd.UnitError) as error:
+        warn(f"the change cannot be applied: {error}")
+
+
+def tell(found: InForce) -> None:
+    """What is wrong, with what it means."""
+    for line in found.wrong:
+        warn(line)
+    if found.wrong and found.settings is not None:
+        warn("the settings before stay in force, all of them, until this is mended")
+    for line in found.doubtful:
+        warn(f"warning: {line}")
+
+
+def _move(where: Listening) -> None:
+    """Have systemd listen there. What cannot be listened on is told, and the place before stays.
+
+    Raises:
+        UnitError: not even that one can.
+    """
+    before = places.LISTEN_DROP_IN.read_text() if places.LISTEN_DROP_IN.exists() else None
+    if not _write_if_new(places.LISTEN_DROP_IN, where.drop_in()):
+        return
+    systemd.reload_units()
+    try:
+        _listen_anew()
+    except systemd.UnitError as error:
+        warn(f"cannot listen on {where.reached_at}, the address before stays: {error}")
+        if before is None:
+            places.LISTEN_DROP_IN.unlink()
+        else:
+            places.LISTEN_DROP_IN.write_text(before)
+        systemd.reload_units()
+        _listen_anew()
+
+
+def _listen_anew() -> None:
+    if systemd.is_active(deployment.SOCKET):
+        # A socket cannot start while its service runs: both end, and the socket comes first again.
+        systemd.stop(deployment.SOCKET, deployment.FRONTEND)
+        systemd.start(deployment.SOCKET, deployment.FRONTEND)
+
+
+def _write_if_new(path: Path, text: str) -> bool:
+    """Replace a file in one step. Returns whether anything has changed."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.replace(path)
+    return True

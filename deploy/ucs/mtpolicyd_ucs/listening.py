@@ -1,0 +1,54 @@
+"""The policy port as systemd holds it: `mtpolicyd/host` and `mtpolicyd/port` in a drop-in of the .socket."""
+
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import NamedTuple
+
+LOCALHOST = "127.0.0.1"
+
+
+class Listening(NamedTuple):
+    """Addresses, without names, and a port."""
+
+    addresses: tuple[str, ...]
+    port: int
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether other machines reach it."""
+        return not all(ip_address(address).is_loopback for address in self.addresses)
+
+    @property
+    def reached_at(self) -> str:
+        """`HOST:PORT`, where Postfix on this host finds it."""
+        first = ip_address(self.addresses[0])
+        if first.is_unspecified:
+            first = ip_address(LOCALHOST if first.version == 4 else "::1")
+        return f"{first}:{self.port}" if first.version == 4 else f"[{first}]:{self.port}"
+
+    def drop_in(self) -> str:
+        """The text of the drop-in. The empty line takes away what the unit itself says, systemd.socket(5)."""
+        lines = ["# Follows mtpolicyd/host and mtpolicyd/port.", "[Socket]", "ListenStream="]
+        for address in self.addresses:
+            shown = f"[{address}]" if ":" in address else address
+            lines.append(f"ListenStream={shown}:{self.port}")
+        return "\n".join([*lines, ""])
+
+
+def listening(settings: Mapping[str, str]) -> Listening:
+    """Where the settings say. systemd knows no names: they are looked up here.
+
+    Raises:
+        OSError: a name has no address.
+    """
+    hosts = [host.strip() for host in settings["host"].split(",") if host.strip()] or [LOCALHOST]
+    port = int(settings["port"])
+    found = [
+        str(address[0])
+        for host in hosts
+        for _, _, _, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    ]
+    return Listening(tuple(dict.fromkeys(found)), port)
