@@ -59,7 +59,7 @@ class Ucr:
     @property
     def environment(self) -> Mapping[str, str]:
         return {
-            "PATH": f"{self.root}/usr/bin:/usr/bin:/bin",
+            "PATH": f"{self.root}/usr/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "PYTHONPATH": f"{self._site}:{DOUBLE}:{UCS}",
             "UCR_DOUBLE_ROOT": str(self.root),
             "LC_ALL": "C.UTF-8",
