@@ -87,11 +87,11 @@ def show_config(
     }
     if as_json:
         typer.echo(json.dumps(rows))
-        return
-    width = max(map(len, rows))
-    for name, row in rows.items():
-        notes = [row["meaning"], "" if row["source"] == DEFAULT else f"({row['source']})"]
-        typer.echo("    ".join([f"{name:<{width}}  {row['value']}", *filter(None, notes)]))
+    else:
+        width = max(map(len, rows))
+        for name, row in rows.items():
+            notes = [row["meaning"], "" if row["source"] == DEFAULT else f"({row['source']})"]
+            typer.echo("    ".join([f"{name:<{width}}  {row['value']}", *filter(None, notes)]))
     _tell_doubts(configs)
 
 

@@ -27,7 +27,8 @@ def is_enabled(unit: str) -> bool:
 
 def enable(unit: str) -> None:
     """At every boot from now on."""
-    _must("enable", "--quiet", unit)
+    if not is_enabled(unit):
+        _must("enable", "--quiet", unit)
 
 
 def disable(unit: str) -> None:

@@ -1,0 +1,215 @@
+"""What `ucr set` does beside writing the file: what the admin is told, and what systemd is told."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from mtpolicyd_ucs import compose
+from mtpolicyd_ucs.firewall import PREFIX as FIREWALL
+from mtpolicyd_ucs.listening import Listening
+from tests.support.programs import require_program
+from tests.support.protos import ROOT
+from tests.support.ucr import Ucr
+
+TARGET = "univention-mtpolicyd.target"
+SOCKET = "univention-mtpolicyd-frontend.socket"
+FRONTEND = "univention-mtpolicyd-frontend.service"
+CONTAINERS = "univention-mtpolicyd-compose.service"
+DROP_IN = "etc/systemd/system/univention-mtpolicyd-frontend.socket.d/listen.conf"
+
+
+@pytest.fixture
+def ucr(tmp_path: Path) -> Ucr:
+    """With systemd running, and our target enabled and active."""
+    root = tmp_path / "ucs"
+    state = root / "var/lib/univention-mtpolicyd"
+    lines = (
+        "#!/bin/sh",
+        f"export MTPOLICYD_STATEDIR={state}",
+        f'exec {Path(sys.executable).with_name("mtpolicyctl")} "$@"',
+    )
+    ucr = Ucr(root, mtpolicyctl="\n".join([*lines, ""]))
+    (root / "run/systemd/system").mkdir(parents=True)
+    for kind, units in {"is-active": (TARGET, SOCKET, FRONTEND), "is-enabled": (TARGET,)}.items():
+        (root / kind).mkdir()
+        for unit in units:
+            (root / kind / unit).touch()
+    ucr("register", "univention-mtpolicyd")
+    keep_as_the_services_do(ucr)
+    ucr.called()
+    return ucr
+
+
+def keep_as_the_services_do(ucr: Ucr) -> None:
+    """A good file has its copies."""
+    state = ucr.root / "var/lib/univention-mtpolicyd"
+    state.mkdir(parents=True, exist_ok=True)
+    for service in ("quota", "decision", "frontend"):
+        (state / f"settings-{service}.toml").write_text(ucr.settings_file.read_text())
+
+
+def test_a_change_that_the_services_take_by_themselves_starts_nothing(ucr: Ucr) -> None:
+    """They look at their file every second."""
+    told = ucr("set", "mtpolicyd/threshold=500", "mtpolicyd/debug=3")
+
+    assert told.stderr == ""
+    assert ucr.called() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("port", "99999", "mtpolicyd/port = 99999 is not allowed; allowed: a port number, 1 to 65535"),
+        ("debug", "9", "mtpolicyd/debug = 9 is not allowed; allowed: 0 error"),
+        ("allowedcountries", "Germany", "mtpolicyd/allowedcountries = 'Germany' is not allowed (GERMANY is"),
+        ("threshold", "many", "mtpolicyd/threshold = 'many' is not allowed"),
+        ("exemptnetworks", "300.1.1.1", "mtpolicyd/exemptnetworks = '300.1.1.1' is not allowed"),
+    ],
+)
+def test_a_wrong_value_is_told_by_the_name_of_its_variable(
+    ucr: Ucr, name: str, value: str, reason: str
+) -> None:
+    """And nothing else happens: `ucr set` succeeds, and the socket stays where it is."""
+    before = (ucr.root / DROP_IN).read_text()
+    done = ucr("set", f"mtpolicyd/{name}={value}")
+
+    assert f"univention-mtpolicyd: {reason}" in done.stderr
+    assert "the settings before stay in force, all of them, until this is mended" in done.stderr
+    assert ucr.called() == []
+    assert (ucr.root / DROP_IN).read_text() == before
+
+
+def test_it_is_told_again_until_it_is_mended(ucr: Ucr) -> None:
+    """With each change."""
+    ucr("set", "mtpolicyd/debug=9")
+    assert "mtpolicyd/debug = 9 is not allowed" in ucr("set", "mtpolicyd/threshold=7").stderr
+    assert ucr("set", "mtpolicyd/debug=1").stderr == ""
+
+
+def test_what_was_hardly_meant_is_told(ucr: Ucr) -> None:
+    """A network with host bits."""
+    told = ucr("set", "mtpolicyd/allowednetworks=192.0.2.7/24").stderr
+
+    assert "warning: mtpolicyd/allowednetworks: 192.0.2.7/24 is taken as 192.0.2.0/24" in told
+
+
+def test_a_new_port_moves_the_socket(ucr: Ucr) -> None:
+    """Socket and frontend, in this order, and nobody else."""
+    ucr("set", "mtpolicyd/port=10031")
+
+    assert (ucr.root / DROP_IN).read_text().splitlines()[-2:] == [
+        "ListenStream=",
+        "ListenStream=127.0.0.1:10031",
+    ]
+    assert ucr.called() == ["daemon-reload", f"stop {SOCKET} {FRONTEND}", f"start {SOCKET} {FRONTEND}"]
+
+
+def test_while_nothing_runs_only_the_file_is_written(ucr: Ucr) -> None:
+    """The next start listens there."""
+    (ucr.root / "is-active" / SOCKET).unlink()
+    ucr("set", "mtpolicyd/port=10031")
+
+    assert ucr.called() == ["daemon-reload"]
+
+
+def test_a_name_without_an_address_is_told(ucr: Ucr) -> None:
+    """Nothing moves."""
+    before = (ucr.root / DROP_IN).read_text()
+    done = ucr("set", "mtpolicyd/host=nowhere.invalid")
+
+    assert "univention-mtpolicyd: the change cannot be applied: " in done.stderr
+    assert (ucr.root / DROP_IN).read_text() == before
+
+
+def test_the_firewall_is_open_exactly_while_others_may_ask(ucr: Ucr) -> None:
+    """At this port, and not at the one of before."""
+
+    def variables() -> dict[str, str]:
+        lines = ucr("dump").stdout.splitlines()
+        return dict(line.split(": ", 1) for line in lines if line.startswith(FIREWALL))
+
+    told = ucr("set", "mtpolicyd/host=0.0.0.0").stderr
+    assert "The policy protocol has no authentication" in told
+    assert "127.0.0.0/8,::1/128" in told
+    assert variables()[f"{FIREWALL}tcp/12345/all"] == "ACCEPT"
+    ucr("set", "mtpolicyd/port=10031")
+    assert set(variables()) == {f"{FIREWALL}tcp/10031/all", f"{FIREWALL}tcp/10031/all/en"}
+    ucr("unset", "mtpolicyd/host")
+    assert variables() == {}
+
+
+def test_whatever_goes_wrong_ucr_set_goes_on(ucr: Ucr) -> None:
+    """Other packages' files are written after ours, or before."""
+    ucr.program("usr/bin/mtpolicyctl", "#!/bin/sh\necho broken\n")
+    done = ucr("set", "mtpolicyd/threshold=5")
+
+    assert "univention-mtpolicyd: the change cannot be applied" in done.stderr
+    assert "threshold = 5" in ucr.settings_file.read_text()
+
+
+def test_nothing_is_done_inside_our_own_maintainer_script(ucr: Ucr) -> None:
+    """It does all of it, when everything is in its place."""
+    environment = {**ucr.environment, "DPKG_MAINTSCRIPT_PACKAGE": "univention-mtpolicyd"}
+    command = [sys.executable, "-m", "univention.config_registry", "set", "mtpolicyd/port=10031"]
+    subprocess.run(command, env=environment, cwd=ucr.root, capture_output=True, check=True)
+
+    assert ucr.called() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "called"),
+    [
+        ("no", [f"disable --quiet {TARGET}", f"stop {TARGET}"]),
+        ("manually", [f"disable --quiet {TARGET}"]),
+        ("yes", []),
+        ("perhaps", []),
+    ],
+)
+def test_autostart(ucr: Ucr, value: str, called: list[str]) -> None:
+    """UCS's words; any other one means yes, and is told."""
+    told = ucr("set", f"mtpolicyd/autostart={value}").stderr
+
+    assert ucr.called() == called
+    assert ("is not allowed" in told) == (value == "perhaps")
+
+
+def test_containers_take_the_place_of_the_units(ucr: Ucr) -> None:
+    """With what they need; without it the units stay."""
+    told = ucr("set", "mtpolicyd/deployment=compose").stderr
+    assert "the package univention-mtpolicyd-compose is not installed" in told
+    assert ucr.called() == []
+
+    place = ucr.root / "usr/share/univention-mtpolicyd/compose/docker-compose.yml"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    ucr.program("usr/bin/docker-compose", "#!/bin/sh\n")
+    ucr("set", "mtpolicyd/deployment=units", "mtpolicyd/deployment=compose", "mtpolicyd/debug=2")
+    assert ucr.called() == [
+        f"stop {TARGET}",
+        f"disable --quiet {TARGET}",
+        f"enable --quiet {CONTAINERS}",
+        f"start {CONTAINERS}",
+    ]
+
+
+def test_compose_publishes_the_same_port_and_mounts_the_same_settings() -> None:
+    """As docker-compose 1.29 understands it."""
+    program = require_program("docker-compose", packages="docker-compose")
+    settings = {"allowed_clients": "127.0.0.0/8,192.0.2.0/24", "geoip_directory": "/var/lib/GeoIP"}
+    text = compose.variables(Listening(("192.0.2.1",), 10031), settings)
+    variables: Mapping[str, str] = dict(line.split("=", 1) for line in text.splitlines())
+    done = subprocess.run(
+        [program, "-f", ROOT / "docker-compose.yml", "config"],
+        env={"PATH": "/usr/bin:/bin", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "192.0.2.1:10031:12345" in done.stdout
+    assert "/etc/univention-mtpolicyd:/etc/univention-mtpolicyd:ro" in done.stdout
+    assert "/var/lib/GeoIP:/var/lib/GeoIP:ro" in done.stdout
+    assert "10.201.45.0/24,127.0.0.0/8,192.0.2.0/24" in done.stdout
