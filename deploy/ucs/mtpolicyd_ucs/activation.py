@@ -16,6 +16,7 @@ from mtpolicyd_ucs.in_force import in_force
 from mtpolicyd_ucs.listening import listening
 from mtpolicyd_ucs.positions import MODES, Positions, at_end_of_data, at_recipients
 from mtpolicyd_ucs.proving import Login, wait_for_new_settings
+from mtpolicyd_ucs.restrictions import asks
 from mtpolicyd_ucs.telling import say
 from mtpolicyd_ucs.undoing import Changes
 
@@ -53,6 +54,13 @@ def activate(*, end_of_data: bool, observe: bool, login: Login | None) -> bool:
     if observe:
         _observe(changes, ucr, found.settings)
         ucr = registry.load()
+    elsewhere = [
+        name for name, value in _in_postfix(changes, ucr).items() if not asks(value, where.reached_at)
+    ]
+    if elsewhere:
+        # host or port have changed since.
+        changes.undo(ucr, elsewhere)
+        ucr = registry.load()
     positions = at_end_of_data(ucr, where) if end_of_data else at_recipients(ucr, where)
     _place(changes, ucr, positions)
     for line in positions.left_out:
@@ -86,10 +94,14 @@ def _observe(changes: Changes, ucr: registry.ReadableRegistry, settings: coverin
 
 def _place(changes: Changes, ucr: registry.ReadableRegistry, positions: Positions) -> None:
     """Bring Postfix's variables to what is wanted; those of an activation in another form are set back."""
-    outdated = [name for name in changes.ours(ucr) if name not in MODES and name not in positions.wanted]
+    outdated = [name for name in _in_postfix(changes, ucr) if name not in positions.wanted]
     if outdated:
         changes.undo(ucr, outdated)
     changes.make(registry.load(), positions.wanted)
+
+
+def _in_postfix(changes: Changes, ucr: registry.ReadableRegistry) -> dict[str, str]:
+    return {name: value for name, value in changes.ours(ucr).items() if name not in MODES}
 
 
 def _reload() -> None:

@@ -14,7 +14,9 @@ from mtpolicyd_ucs import compose, deployment, firewall, places, systemd
 from mtpolicyd_ucs.in_force import InForce, in_force
 from mtpolicyd_ucs.listening import Listening, listening
 from mtpolicyd_ucs.registry import ReadableRegistry
+from mtpolicyd_ucs.restrictions import POLICY, asks
 from mtpolicyd_ucs.telling import warn
+from mtpolicyd_ucs.undoing import Changes
 
 PACKAGE = "univention-mtpolicyd"
 
@@ -37,6 +39,7 @@ def carry_out(registry: ReadableRegistry, *, start: bool) -> None:
         with _told():
             where = listening(found.settings)
             _move(where)
+            _tell_postfix_is_elsewhere(registry, where)
             if _write_if_new(places.COMPOSE_VARIABLES, compose.variables(where, found.settings)):
                 systemd.restart_if_active(deployment.CONTAINERS)
             firewall.open_for(registry, where, found.settings["allowed_clients"])
@@ -61,6 +64,12 @@ def tell(found: InForce) -> None:
         warn("the settings before stay in force, all of them, until this is mended")
     for line in found.doubtful:
         warn(f"warning: {line}")
+
+
+def _tell_postfix_is_elsewhere(registry: ReadableRegistry, where: Listening) -> None:
+    asking = [value for value in Changes().ours(registry).values() if POLICY in value]
+    if asking and not any(asks(value, where.reached_at) for value in asking):
+        warn("Postfix still asks where the service was before: run univention-mtpolicyd-activate again")
 
 
 def _move(where: Listening) -> None:

@@ -6,7 +6,7 @@ from enum import Enum
 
 # Separated by blanks and commas, except inside braces: postconf(5), "check_policy_service".
 _TOKEN = re.compile(r"\{[^{}]*\}|[^\s,{}]+")
-_POLICY = "check_policy_service"
+POLICY = "check_policy_service"
 
 
 class Seen(Enum):
@@ -20,24 +20,24 @@ class Seen(Enum):
 
 def check_for(address: str) -> str:
     """The check, for main.cf. Mail passes while nobody answers. Args: address: HOST:PORT."""
-    return f"{_POLICY} {{ inet:{address}, timeout=10s, default_action=DUNNO }}"
+    return f"{POLICY} {{ inet:{address}, timeout=10s, default_action=DUNNO }}"
 
 
 def check_without_blanks(address: str) -> str:
     """The same for an option of master.cf, which may hold no blank."""
-    return f"{_POLICY},{{inet:{address},timeout=10s,default_action=DUNNO}}"
+    return f"{POLICY},{{inet:{address},timeout=10s,default_action=DUNNO}}"
 
 
 def asks(text: str, address: str) -> bool:
     """Whether some restriction of a list is a check of this address."""
-    return any(restriction == f"{_POLICY} inet:{address}" for restriction in _restrictions(text))
+    return any(restriction == f"{POLICY} inet:{address}" for restriction in _restrictions(text))
 
 
 def seen(text: str, address: str) -> Seen:
     """What a check of this address sees in a list whose parameters are expanded."""
     result = Seen.ALL
     for restriction in _restrictions(text):
-        if restriction == f"{_POLICY} inet:{address}":
+        if restriction == f"{POLICY} inet:{address}":
             return result
         if restriction in ("permit", "permit_sasl_authenticated"):
             result = Seen.NO_LOGIN
@@ -55,9 +55,9 @@ def _restrictions(text: str) -> Iterator[str]:
     """Each with its argument; of a check that has options, those are left out."""
     words = iter(_TOKEN.findall(text))
     for word in words:
-        if word == _POLICY:
+        if word == POLICY:
             argument = next(words, "")
             inside = _TOKEN.findall(argument.strip("{}")) if argument.startswith("{") else [argument]
-            yield f"{_POLICY} {inside[0] if inside else ''}"
+            yield f"{POLICY} {inside[0] if inside else ''}"
         else:
             yield word
