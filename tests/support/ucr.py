@@ -31,9 +31,16 @@ for name, place in list(vars(places).items()):
 """
 # Writes down what it is told; units that are active or enabled are files.
 SYSTEMCTL = """#!/bin/sh
-echo "$*" >>{root}/systemctl.log
+cd {root}
+echo "$*" >>systemctl.log
 case "$1" in
-    is-active|is-enabled) [ -e "{root}/$1/$3" ] ;;
+    is-active|is-enabled) [ -e "$1/$3" ] ;;
+    start)
+        if [ -e cannot-start ]; then
+            rm cannot-start
+            echo "Job failed." >&2
+            exit 1
+        fi ;;
 esac
 """
 NOTHING_TO_ASK = "#!/bin/sh\nexit 2\n"

@@ -195,6 +195,27 @@ def test_one_form_takes_the_place_of_the_other(ucs: Ucs, login: str) -> None:
     assert ucs.variables() == before
 
 
+@pytest.mark.parametrize("options", [[], ["--end-of-data"]])
+def test_after_a_move_of_the_service_it_is_called_again(ucs: Ucs, options: list[str]) -> None:
+    """Nothing of the old address is left, and the deactivation still undoes all of it."""
+    before = ucs.variables()
+    old, new = str(ucs.services.port), "127.0.0.1:1"
+    ucs.activate(*options, check=False)
+    kept = {name: value for name, value in ucs.variables().items() if before.get(name) != value}
+    # As if the service had been elsewhere when it was activated.
+    path = ucs.ucr.root / ACTIVATION
+    path.write_text(path.read_text().replace(f"127.0.0.1:{old}", new))
+    ucs.set(*(f"{name}={value.replace(f'127.0.0.1:{old}', new)}" for name, value in kept.items()))
+    told = ucs.ucr("set", "mtpolicyd/debug=2").stderr
+    assert "Postfix still asks where the service was before: run univention-mtpolicyd-activate again" in told
+    ucs.ucr("set", "mtpolicyd/debug=1")
+
+    ucs.activate(*options, check=False)
+    assert {name: ucs.variables()[name] for name in kept} == kept
+    ucs.activate("--deactivate")
+    assert ucs.variables() == before
+
+
 def test_observe_refuses_nobody(ucs: Ucs, login: str) -> None:
     """From the first mail on: the rules look before Postfix asks."""
     ucs.activate("--observe")

@@ -17,6 +17,7 @@ from tests.support.ucr import Ucr
 TARGET = "univention-mtpolicyd.target"
 SOCKET = "univention-mtpolicyd-frontend.socket"
 FRONTEND = "univention-mtpolicyd-frontend.service"
+ALL = f"{TARGET} {SOCKET} {FRONTEND} univention-mtpolicyd-decision.service univention-mtpolicyd-quota.service"
 CONTAINERS = "univention-mtpolicyd-compose.service"
 DROP_IN = "etc/systemd/system/univention-mtpolicyd-frontend.socket.d/listen.conf"
 
@@ -107,6 +108,18 @@ def test_a_new_port_moves_the_socket(ucr: Ucr) -> None:
     assert ucr.called() == ["daemon-reload", f"stop {SOCKET} {FRONTEND}", f"start {SOCKET} {FRONTEND}"]
 
 
+def test_an_address_that_cannot_be_listened_on_is_told_and_the_one_before_stays(ucr: Ucr) -> None:
+    """The socket is started again, at its old place."""
+    before = (ucr.root / DROP_IN).read_text()
+    (ucr.root / "cannot-start").touch()
+    told = ucr("set", "mtpolicyd/port=10031").stderr
+
+    assert "cannot listen on 127.0.0.1:10031, the address before stays: Job failed." in told
+    assert (ucr.root / DROP_IN).read_text() == before
+    anew = [f"stop {SOCKET} {FRONTEND}", f"start {SOCKET} {FRONTEND}"]
+    assert ucr.called() == ["daemon-reload", *anew, "daemon-reload", *anew]
+
+
 def test_while_nothing_runs_only_the_file_is_written(ucr: Ucr) -> None:
     """The next start listens there."""
     (ucr.root / "is-active" / SOCKET).unlink()
@@ -118,7 +131,7 @@ def test_while_nothing_runs_only_the_file_is_written(ucr: Ucr) -> None:
 def test_a_name_without_an_address_is_told(ucr: Ucr) -> None:
     """Nothing moves."""
     before = (ucr.root / DROP_IN).read_text()
-    done = ucr("set", "mtpolicyd/host=nowhere.invalid")
+    done = ucr("set", f"mtpolicyd/host={'a' * 64}")
 
     assert "univention-mtpolicyd: the change cannot be applied: " in done.stderr
     assert (ucr.root / DROP_IN).read_text() == before
@@ -162,7 +175,7 @@ def test_nothing_is_done_inside_our_own_maintainer_script(ucr: Ucr) -> None:
 @pytest.mark.parametrize(
     ("value", "called"),
     [
-        ("no", [f"disable --quiet {TARGET}", f"stop {TARGET}"]),
+        ("no", [f"disable --quiet {TARGET}", f"stop {ALL}"]),
         ("manually", [f"disable --quiet {TARGET}"]),
         ("yes", []),
         ("perhaps", []),
@@ -188,7 +201,7 @@ def test_containers_take_the_place_of_the_units(ucr: Ucr) -> None:
     ucr.program("usr/bin/docker-compose", "#!/bin/sh\n")
     ucr("set", "mtpolicyd/deployment=units", "mtpolicyd/deployment=compose", "mtpolicyd/debug=2")
     assert ucr.called() == [
-        f"stop {TARGET}",
+        f"stop {ALL}",
         f"disable --quiet {TARGET}",
         f"enable --quiet {CONTAINERS}",
         f"start {CONTAINERS}",

@@ -81,7 +81,10 @@ def _move(where: Listening) -> None:
     before = places.LISTEN_DROP_IN.read_text() if places.LISTEN_DROP_IN.exists() else None
     if not _write_if_new(places.LISTEN_DROP_IN, where.drop_in()):
         return
+    running = systemd.is_active(deployment.SOCKET)
     systemd.reload_units()
+    if not running:
+        return
     try:
         _listen_anew()
     except systemd.UnitError as error:
@@ -95,10 +98,9 @@ def _move(where: Listening) -> None:
 
 
 def _listen_anew() -> None:
-    if systemd.is_active(deployment.SOCKET):
-        # A socket cannot start while its service runs: both end, and the socket comes first again.
-        systemd.stop(deployment.SOCKET, deployment.FRONTEND)
-        systemd.start(deployment.SOCKET, deployment.FRONTEND)
+    # A socket cannot start while its service runs: both end, and the socket comes first again.
+    systemd.stop(deployment.SOCKET, deployment.FRONTEND)
+    systemd.start(deployment.SOCKET, deployment.FRONTEND)
 
 
 def _write_if_new(path: Path, text: str) -> bool:

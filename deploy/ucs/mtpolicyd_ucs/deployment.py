@@ -62,13 +62,13 @@ def arrange(registry: Registry, *, start: bool) -> None:
     moved = systemd.is_active(other)
     if moved:
         say(f"{other} is stopped, {unit} takes its place")
-        systemd.stop(other)
+        _stop(other)
     systemd.disable(other)
     if when == "no":
         systemd.disable(unit)
         if systemd.is_active(unit):
             say(f"{AUTOSTART} = no: {unit} is stopped")
-            systemd.stop(unit)
+            _stop(unit)
         return
     new = when == "yes" and not systemd.is_enabled(unit)
     if when == "yes":
@@ -82,8 +82,13 @@ def arrange(registry: Registry, *, start: bool) -> None:
 def remove() -> None:
     """Stop everything and have nothing start again."""
     for unit in (TARGET, CONTAINERS):
-        if systemd.is_active(unit):
-            systemd.stop(unit)
         systemd.disable(unit)
-    # Stopped by hand, or held by a connection that has just come.
-    systemd.stop(SOCKET, *reversed(SERVICES))
+    if systemd.is_active(CONTAINERS):
+        _stop(CONTAINERS)
+    # Also what was started by hand, or by a connection that has just come.
+    _stop(TARGET)
+
+
+def _stop(unit: str) -> None:
+    """Wait until all of it has ended: systemd waits for the target alone, which ends first."""
+    systemd.stop(unit, *((SOCKET, *reversed(SERVICES)) if unit == TARGET else ()))

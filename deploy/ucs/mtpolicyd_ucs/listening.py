@@ -44,11 +44,14 @@ def listening(settings: Mapping[str, str]) -> Listening:
     """
     hosts = [host.strip() for host in settings["host"].split(",") if host.strip()] or [LOCALHOST]
     port = int(settings["port"])
-    found = [
-        str(address[0])
-        for host in hosts
-        for _, _, _, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    ]
+    try:
+        found = [
+            str(address[0])
+            for host in hosts
+            for _, _, _, _, address in socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        ]
+    except UnicodeError as error:  # what can be no name at all
+        raise OSError(f"{settings['host']} is no host name: {error}") from error
     return Listening(tuple(dict.fromkeys(found)), port)
