@@ -84,3 +84,13 @@ def test_every_module_has_a_unit_test_of_its_name() -> None:
         for module in modules
         if not (ROOT / "tests/unit" / module.with_name(f"test_{module.name}")).exists()
     ] == []
+
+
+def test_every_module_for_ucs_has_a_test_of_its_name() -> None:
+    """Except what only speaks with UCR, systemd or Postfix, which tests/ucs does with all of them."""
+    speaks = {"__init__", "covering", "deployment", "firewall", "in_force", "places", "postfix", "proving"}
+    speaks |= {"compose", "registry", "systemd", "telling"}
+    modules = {path.stem for path in ROOT.glob("deploy/ucs/mtpolicyd_ucs/*.py")}
+    tests = [*ROOT.glob("tests/unit/mtpolicyd_ucs/test_*.py"), *ROOT.glob("tests/ucs/test_*.py")]
+
+    assert modules - speaks - {path.stem.removeprefix("test_") for path in tests} == set()
