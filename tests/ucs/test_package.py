@@ -8,6 +8,7 @@ import pytest
 
 from mtpolicyd_ucs.settings_file import FIXED
 from tests.support.programs import require_program
+from tests.support.protos import ROOT
 from tests.support.services import wait_until
 from tests.support.ucr import LAYOUT
 from tests.ucs.machine import Machine
@@ -135,7 +136,7 @@ def test_a_changed_threshold_is_in_force_within_three_seconds(machine: Machine) 
     program = """
 assert ask("alice", "a.1") == "action=DUNNO"
 began = time.monotonic()
-subprocess.run(["ucr", "set", "mtpolicyd/threshold=1"], check=True, stdout=subprocess.DEVNULL)
+command = subprocess.Popen(["ucr", "set", "mtpolicyd/threshold=1"], stdout=subprocess.DEVNULL)
 for number in itertools.count():
     if ask("user%d" % number, "b.%d" % number, "a@example.net") != "action=DUNNO":
         raise SystemExit("the first recipient of a user is never over the limit")
@@ -143,6 +144,7 @@ for number in itertools.count():
         break
     time.sleep(0.05)
 print(time.monotonic() - began)
+assert command.wait(30) == 0
 """
     before = machine.pids()
 
@@ -361,6 +363,26 @@ def test_autostart_and_deployment(machine: Machine) -> None:
     told = machine.run("ucr set mtpolicyd/deployment=compose").stderr
     assert "the package univention-mtpolicyd-compose is not installed" in told
     assert machine.pids() == before
+
+
+def test_the_package_of_the_containers_has_what_the_image_is_built_of(repository: Path) -> None:
+    """And what docker-compose.yml mounts."""
+    found = package(repository, "univention-mtpolicyd-compose")
+    listed = subprocess.run(["dpkg-deb", "--contents", found], capture_output=True, text=True, check=True)
+    place = "./usr/share/univention-mtpolicyd/compose/"
+    files = {line.split()[5].removeprefix(place).rstrip("/") for line in listed.stdout.splitlines()}
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    copied = [
+        words
+        for line in re.findall(r"^COPY (?!--)(.*)$", dockerfile, re.MULTILINE)
+        for words in [line.split()]
+    ]
+    mounted = re.findall(r"- \./([^:]+):", (ROOT / "docker-compose.yml").read_text())
+
+    assert {name.rstrip("/") for words in copied for name in words[:-1]} <= files
+    assert set(mounted) <= files
+    assert {"docker-compose.yml", "deploy/Dockerfile", ".dockerignore"} <= files
+    assert len([name for name in files if name.endswith(".whl")]) > 20
 
 
 def test_versions_agree(repository: Path) -> None:
