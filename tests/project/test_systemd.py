@@ -44,6 +44,18 @@ def test_systemd_understands_every_line(units: list[str]) -> None:
     assert done.returncode == 0
 
 
+def test_systemd_understands_the_unit_of_the_containers(tmp_path: Path) -> None:
+    """It needs Docker's own."""
+    require_program("dockerd", packages="docker.io")
+    unit = tmp_path / "univention-mtpolicyd-compose.service"
+    text = (ROOT / "deploy/ucs" / unit.name).read_text()
+    unit.write_text(text.replace("/usr/bin/docker-compose", sys.executable))
+    done = analyze("verify", "--man=no", str(unit))
+
+    assert [line for line in done.stderr.splitlines() if "univention-mtpolicyd" in line] == []
+    assert done.returncode == 0
+
+
 def test_the_test_would_see_a_mistake(units: list[str], tmp_path: Path) -> None:
     """A name with a slip."""
     service = Path(next(name for name in units if name.endswith(".service")))
