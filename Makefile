@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 
 FUZZ_SECONDS ?= 300
 
-.PHONY: run test test-faults test-compose test-ucs fuzz lint bench dashboards preview protos lock wheels deb help
+.PHONY: run test test-faults test-compose test-ucs test-doctor fuzz lint bench dashboards preview protos lock wheels deb help
 
 help:
 	@echo "make run     start frontend, decision and quota on loopback"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-faults  the tests with killed, hanging and broken services, all rounds of them"
 	@echo "make test-compose  build the images and test the containers, as root, with Debian's docker.io"
 	@echo "make test-ucs  build the Debian packages, install them in a container with systemd, and test them there, as root"
+	@echo "make test-doctor  every pair of the doctor's corpus in a real Postfix"
 	@echo "make fuzz    look for bytes that break the parser, for FUZZ_SECONDS (300)"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure the services beside their peers (BENCH_ARGS=... for its own arguments)"
@@ -40,6 +41,9 @@ test-compose: $(VENV)/.dev
 
 test-ucs: $(VENV)/.dev
 	$(BIN)/python -m pytest -m ucs tests/ucs $(PYTEST_ARGS)
+
+test-doctor: $(VENV)/.dev
+	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest tests/doctor $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)

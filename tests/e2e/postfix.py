@@ -103,6 +103,8 @@ def smtpd(slots: Mapping[str, str] | None = None, *, auth: bool, end_of_data: st
 class Postfix:
     """Runs while the context is entered. Args: smtpds: by name; each gets a port."""
 
+    parent = "/tmp"
+
     def __init__(self, smtpds: Mapping[str, Smtpd]) -> None:
         require_root()
         self._program = require_program("postfix", packages=PACKAGES)
@@ -114,7 +116,7 @@ class Postfix:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             # pytest's tmp_path cannot be entered by user postfix.
-            self.directory = Path(tempfile.mkdtemp(prefix="mtpolicyd-postfix-", dir="/tmp"))
+            self.directory = Path(tempfile.mkdtemp(prefix="mtpolicyd-postfix-", dir=self.parent))
             stack.callback(shutil.rmtree, self.directory)
             self._write_configuration()
             stack.callback(self._end)

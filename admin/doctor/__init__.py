@@ -1,0 +1,10 @@
+"""`mtpolicyctl doctor`: whether Postfix really asks the policy service about the mail of those who log in.
+
+It reads and never changes anything. Data flows one way: `postconf.py` reads Postfix's configuration as
+Postfix itself understands it, `entrances.py` says where mail can come in, `walker.py` follows a mail of
+each kind (`clients.py`) through the restriction lists, `verdict.py` joins the lists of one mail,
+`examination.py` does so for the host, and `findings.py` tells what is wrong and how to mend it, in the
+words of `wording.py`. Read `walker.py` first.
+
+What it takes from Postfix is that of 3.7's smtpd_check.c and smtpd.c, and of access(5).
+"""
