@@ -18,6 +18,7 @@ Each file of tests/doctor/corpus is one pair:
     [[trial]]   further mails: sender, recipient
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,11 +69,18 @@ class Case(NamedTuple):
         """main.cf, master.cf, tables and registry."""
         (directory / "main.cf").write_text(self.main.replace("{etc}", str(directory)))
         (directory / "master.cf").write_text(self.master)
+        settle(directory)
         for name, text in self.tables.items():
             (directory / name).write_text(text.replace("{etc}", str(directory)))
         if self.ucr:
             lines = (f"{key}: {value}\n" for key, value in self.ucr.items())
             (directory / "base.conf").write_text("# univention\n" + "".join(lines))
+
+
+def settle(directory: Path) -> None:
+    """Postfix waits until its files have been left alone for a while: let them be old."""
+    for name in ("main.cf", "master.cf"):
+        os.utime(directory / name, (1, 1))
 
 
 def read(path: Path) -> Case:

@@ -18,7 +18,7 @@ from pathlib import Path
 from admin.doctor.clients import Kind
 from admin.doctor.entrances import Entrance, Way, entrances
 from admin.doctor.postconf import Postconf
-from tests.doctor.corpus import LOGIN, Case, Trial
+from tests.doctor.corpus import LOGIN, Case, Trial, settle
 from tests.doctor.recorder import Recorder
 from tests.e2e.postfix import (
     COMMAND_SECONDS,
@@ -123,6 +123,7 @@ class Ground(Postfix):
         lines = [_line(way, ports[way.name], recorder, other) for way in ways]
         pickup = "pickup unix n - n 60 1 pickup"
         (config / "master.cf").write_text("\n".join([MASTER_CF, pickup, *lines, ""]))
+        settle(config)
         os.kill(self.master, signal.SIGHUP)
         for port in ports.values():
             wait_until(lambda port=port: _listens(port), what=f"Postfix listens on {port}")

@@ -8,6 +8,7 @@ from admin.doctor.examination import Examination, examine
 from admin.doctor.mends import Bench
 from admin.doctor.postconf import Postconf
 from chassis.sockets import Listeners
+from tests.doctor.corpus import settle
 from tests.support.programs import require_program
 
 OURS = OurService(Listeners(("127.0.0.1",), 12345))
@@ -23,6 +24,7 @@ def write(directory: Path, recipient: str, master: str = SMTP + SUBMISSION, more
     require_program("postconf", packages="postfix")
     (directory / "main.cf").write_text(f"{COMMON}{more}\nsmtpd_recipient_restrictions = {recipient}\n")
     (directory / "master.cf").write_text(f"{master}\n")
+    settle(directory)
 
 
 def examined(directory: Path, recipient: str, master: str = SMTP + SUBMISSION, more: str = "") -> Examination:
