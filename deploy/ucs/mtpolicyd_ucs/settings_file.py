@@ -66,6 +66,10 @@ SETTINGS = (
     Setting("exempt_networks", as_words),
     Setting("allowed_networks", as_words),
     Setting("databases"),
+    Setting("notify_mail_to"),
+    Setting("notify_mail_relay"),
+    Setting("notify_mail_from"),
+    Setting("notify_kinds", as_words),
 )
 
 # On one host the services talk through sockets that nobody else may use; the units make their directories.
