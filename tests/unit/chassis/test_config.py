@@ -162,13 +162,13 @@ def test_networks_that_were_hardly_meant_are_named_but_taken(
 def test_a_long_list_of_networks_is_checked_in_no_time() -> None:
     """The event loop does it, while questions wait: each with each would take minutes."""
     networks = [f"10.{number // 256}.{number % 256}.0/24" for number in range(20_000)]
-    started = time.monotonic()
+    started = time.process_time()
     config = check(Settings, ConfigFile("f.toml", f"allowed_networks = {[*networks, '10.78.31.0/25']}"))
 
     assert [doubt.partition(": ")[2] for doubt in config.doubts] == [
         "allowed_networks: 10.78.31.0/25 is part of 10.78.31.0/24"
     ]
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_of_many_doubts_the_first_are_told() -> None:
