@@ -145,7 +145,7 @@ class QuotaAdminServicer:
     def Change(self, request_iterator, context):
         """Does all changes of the stream in one transaction, or none. They are in force with the next request that quota
         sees, and each is written to the audit log in the same transaction. The metadata `mtpolicyd-token` holds the token:
-        UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED after too many wrong ones or with too many changes,
+        UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED with one of too many wrong ones or with too many changes,
         INVALID_ARGUMENT with the number of the change that is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

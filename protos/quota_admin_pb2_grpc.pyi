@@ -56,7 +56,7 @@ class QuotaAdminStub:
     Change: _grpc.StreamUnaryMultiCallable[_quota_admin_pb2.Changes, _quota_admin_pb2.ChangeReply]
     """Does all changes of the stream in one transaction, or none. They are in force with the next request that quota
     sees, and each is written to the audit log in the same transaction. The metadata `mtpolicyd-token` holds the token:
-    UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED after too many wrong ones or with too many changes,
+    UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED with one of too many wrong ones or with too many changes,
     INVALID_ARGUMENT with the number of the change that is wrong.
     """
 
@@ -84,7 +84,7 @@ class QuotaAdminAsyncStub(QuotaAdminStub):
     Change: _aio.StreamUnaryMultiCallable[_quota_admin_pb2.Changes, _quota_admin_pb2.ChangeReply]  # type: ignore[assignment]
     """Does all changes of the stream in one transaction, or none. They are in force with the next request that quota
     sees, and each is written to the audit log in the same transaction. The metadata `mtpolicyd-token` holds the token:
-    UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED after too many wrong ones or with too many changes,
+    UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED with one of too many wrong ones or with too many changes,
     INVALID_ARGUMENT with the number of the change that is wrong.
     """
 
@@ -163,7 +163,7 @@ class QuotaAdminServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_quota_admin_pb2.ChangeReply, _abc.Awaitable[_quota_admin_pb2.ChangeReply]]:
         """Does all changes of the stream in one transaction, or none. They are in force with the next request that quota
         sees, and each is written to the audit log in the same transaction. The metadata `mtpolicyd-token` holds the token:
-        UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED after too many wrong ones or with too many changes,
+        UNAUTHENTICATED without the right one, RESOURCE_EXHAUSTED with one of too many wrong ones or with too many changes,
         INVALID_ARGUMENT with the number of the change that is wrong.
         """
 

@@ -1,4 +1,8 @@
-"""The token that a change needs: made at the first start, compared in constant time, at a bounded rate."""
+"""The token that a change needs: made at the first start, compared in constant time.
+
+The right one always passes: whoever sends wrong ones must not keep the admin out. So nothing slows guesses
+down, and a token that could be guessed is none (MIN_TOKEN_BYTES). What wrong ones cause is bounded.
+"""
 
 import hmac
 import os
@@ -14,7 +18,8 @@ from chassis.settings import SettingsError
 
 TOKEN_FILE = "admin.token"  # noqa: S105  # in the state directory
 TOKEN_BYTES = 32
-# Wrong tries at once, and then one in so many seconds. While there is none left, no try is compared.
+MIN_TOKEN_BYTES = 16
+# Wrong tries at once that are answered and logged one by one, and then one in so many seconds.
 WRONG_TRIES = 10
 SECONDS_A_TRY = 6.0
 # Of wrong tries that are written to the audit log: more are summed up in the next entry.
@@ -28,7 +33,7 @@ class Try(Enum):
     RIGHT = "right"
     WRONG = "wrong"
     TOO_MANY = "too many"
-    NO_TOKEN = "no token"  # noqa: S105  # there is nothing to compare it with
+    NO_TOKEN = "no token"  # noqa: S105  # there is nothing to compare it with, or too little
 
 
 class Bucket:
@@ -68,19 +73,17 @@ class TokenGuard:
         self._wrong = Bucket(WRONG_TRIES, SECONDS_A_TRY, clock)
 
     def check(self, token: bytes) -> Try:
-        """Compare one; wrong ones use up what may be tried."""
-        if self._wrong.is_empty:
-            return Try.TOO_MANY
+        """Compare one; all but the right one use up what may be tried."""
         try:
             right = read_file(self._path()).text.strip().encode()
         except SettingsError:
             right = b""
-        if not right:
-            return Try.NO_TOKEN
-        if hmac.compare_digest(token, right):
+        usable = len(right) >= MIN_TOKEN_BYTES
+        if usable and hmac.compare_digest(token, right):
             return Try.RIGHT
-        self._wrong.take()
-        return Try.WRONG
+        if not self._wrong.take():
+            return Try.TOO_MANY
+        return Try.WRONG if usable else Try.NO_TOKEN
 
 
 def make_token(directory: Path) -> Path:

@@ -44,8 +44,8 @@ class Settings(NotifySettings):
     )
     admin_token_file: SecretFile = Field(
         None,
-        description="a file with the token that changes by `mtpolicyctl` need; empty: `admin.token` in the "
-        "state directory, made at the first start",
+        description="a file with the token that changes by `mtpolicyctl` need, of at least 16 bytes; empty: "
+        "`admin.token` in the state directory, made at the first start",
     )
 
     @property

@@ -53,34 +53,42 @@ def test_the_right_token_is_right(tmp_path: Path, token: bytes) -> None:
     """And nothing else is; a new one in the file is the right one from then on."""
     guard = TokenGuard(lambda: tmp_path / "admin.token")
     tried = [guard.check(of) for of in (token, b"", token[:-1], token + b"x", b"\xff")]
-    (tmp_path / "admin.token").write_text("another\n")
+    (tmp_path / "admin.token").write_text("another-long-token\n")
 
     assert tried == [Try.RIGHT] + [Try.WRONG] * 4
-    assert guard.check(b"another") is Try.RIGHT
+    assert guard.check(b"another-long-token") is Try.RIGHT
 
 
-@pytest.mark.parametrize("content", [None, "", "\n"])
+@pytest.mark.parametrize("content", [None, "", "\n", "guessed"])
 def test_without_a_token_nothing_is_right(tmp_path: Path, content: str | None) -> None:
-    """An empty file is not the empty token."""
+    """An empty file is not the empty token, and a short one could be guessed."""
     if content is not None:
         (tmp_path / "token").write_text(content)
 
-    assert TokenGuard(lambda: tmp_path / "token").check(b"") is Try.NO_TOKEN
+    assert TokenGuard(lambda: tmp_path / "token").check((content or "").strip().encode()) is Try.NO_TOKEN
 
 
-def test_wrong_tokens_are_tried_at_a_bounded_rate(tmp_path: Path, token: bytes) -> None:
-    """Then not even the right one is compared, until there is room again."""
+def test_wrong_tokens_are_told_at_a_bounded_rate(tmp_path: Path, token: bytes) -> None:
+    """The right one passes meanwhile, and uses up nothing."""
     clock = Clock()
     guard = TokenGuard(lambda: tmp_path / "admin.token", clock)
     right = [guard.check(token) for _ in range(WRONG_TRIES * 2)]
     wrong = [guard.check(b"x") for _ in range(WRONG_TRIES + 1)]
-    locked_out = guard.check(token)
+    in_the_flood = guard.check(token)
     clock.now += SECONDS_A_TRY
 
-    assert set(right) == {Try.RIGHT}
+    assert {*right, in_the_flood} == {Try.RIGHT}
     assert wrong == [Try.WRONG] * WRONG_TRIES + [Try.TOO_MANY]
-    assert locked_out is Try.TOO_MANY
-    assert [guard.check(token), guard.check(b"x"), guard.check(b"x")] == [Try.RIGHT, Try.WRONG, Try.TOO_MANY]
+    assert [guard.check(b"x"), guard.check(b"x"), guard.check(token)] == [Try.WRONG, Try.TOO_MANY, Try.RIGHT]
+
+
+def test_a_token_that_is_missing_is_told_at_that_rate_too(tmp_path: Path) -> None:
+    """Nobody fills quota's log with it."""
+    guard = TokenGuard(lambda: tmp_path / "token", Clock())
+
+    assert [guard.check(b"x") for _ in range(WRONG_TRIES + 1)] == [Try.NO_TOKEN] * WRONG_TRIES + [
+        Try.TOO_MANY
+    ]
 
 
 def test_a_bucket_is_never_fuller_than_full() -> None:
