@@ -882,7 +882,7 @@ class Change(_message.Message):
     reset: _builtins.str
     """the time zone whose today is meant: its counters become 0; what messages under way have been charged stays"""
     purge: _builtins.bool
-    """true: all that is kept of the account, but for the audit log's entry about it"""
+    """true: all that is kept of the account, but for a lock in force, and the audit log's entries about purges"""
     @_builtins.property
     def permit(self) -> Global___Countries:
         """replaces those permitted before"""

@@ -55,7 +55,7 @@ class Reset(NamedTuple):
 
 
 class Purge(NamedTuple):
-    """Forget all that is kept of an account."""
+    """Forget all that is kept of an account, but for a lock that is in force."""
 
     account: bytes
     reason: str

@@ -82,10 +82,11 @@ def purge(
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Delete all that is kept of a user: counts, refusals, limit, countries, lock. It cannot be undone.
+    """Delete all that is kept of a user: counts, refusals, limit, countries, audit log. It cannot be undone.
 
-    The audit log keeps that it was done, and what was set before. Logs, Prometheus and recorded requests are
-    not quota's: docs/admin.md says where else the login may stand. To see it all first: export USER.
+    A lock stays: unlock first if it is to go, too. The audit log keeps that it was done. Logs, Prometheus and
+    recorded requests are not quota's: docs/admin.md says where else the login may stand. To see it all first:
+    export USER.
 
     Exit code 0: done; 1: nothing was kept; 2: wrong input or token; 3: quota does not answer.
     """
@@ -98,6 +99,7 @@ def purge(
         pb.Change(account=account, reason=why, purge=True),
         said="all that was kept is deleted",
         nothing="nothing was kept",
+        lock_stays="It is locked, and stays so. To forget the lock as well: unlock, then purge once more.",
         as_json=as_json,
     )
 

@@ -14,13 +14,14 @@ from admin.talk.services import decision_settings
 from protos import quota_admin_pb2 as pb
 
 
-def change(change: pb.Change, *, said: str, nothing: str = "", as_json: bool) -> None:
+def change(change: pb.Change, *, said: str, nothing: str = "", lock_stays: str = "", as_json: bool) -> None:
     """Send it, and print what became of it.
 
     Args:
         said: what is in force now, as a sentence goes on after the user's name.
         nothing: likewise if there was nothing to take away; then the exit code is 1. Empty: what is to be set
             may have been set before, which is as good.
+        lock_stays: what is said besides if the account was locked, and still is.
 
     Raises:
         EndError: it was not done.
@@ -40,5 +41,7 @@ def change(change: pb.Change, *, said: str, nothing: str = "", as_json: bool) ->
     else:
         was = f" (before: {', '.join(describe(override, zone) for override in before)})" if before else ""
         print_line(f"{as_text(change.account)}: {said if reply.done or not nothing else nothing}{was}")
+        if lock_stays and any(override.lock for override in before):
+            print_line(lock_stays)
     if nothing and not reply.done:
         raise typer.Exit(EXIT_NO)

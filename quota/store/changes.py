@@ -14,7 +14,7 @@ from quota.periods import day_of
 from quota.store.audit import write_audit
 from quota.store.interface import MAX_CHANGES, SHOWN_BEFORE, TooManyChangesError
 from quota.store.overrides import short
-from quota.store.personal import delete_rows_of
+from quota.store.personal import PURGE, delete_rows_of
 from quota.store.tables import Tables
 
 NOT_IN_LIST = "not in the list that was imported"
@@ -45,6 +45,7 @@ _BY_RULE = _NO_LONGER + "rule = :rule"
 _BY_ANY_BUT = _NO_LONGER + "rule != :rule"
 _RESET = "DELETE FROM counter WHERE day = ? AND account = ?"
 _ENDED = "SELECT account, kind FROM override WHERE until_ms > 0 AND until_ms <= ? LIMIT ?"
+ROWS_OF_A_LOCK = 2  # the override's and the account's
 
 
 class _Account(NamedTuple):
@@ -102,7 +103,7 @@ class Changes:
         else:
             self._write()
             if self._purge(change):
-                return AuditEntry(self._now_ms, who, "purge", name, reason=change.reason)
+                return AuditEntry(self._now_ms, who, PURGE, name, reason=change.reason)
         return None
 
     def _set(self, change: Set, who: str) -> AuditEntry | None:
@@ -139,11 +140,18 @@ class Changes:
         return bool(self._no_longer(account, _BY_ANY_BUT, rule=LOCK) + counters)
 
     def _purge(self, change: Purge) -> bool:
-        rows = delete_rows_of(self._db, change.account)
-        self._accounts.pop(change.account, None)
+        name = change.account
+        in_force = [known for known in self._account(name).overrides.values() if self._was(known)]
+        rows = delete_rows_of(self._db, name)
+        self._accounts.pop(name, None)
         self._refused = None
         # Ids may be given anew.
         self._tables.forget()
+        for lock in (known for known in in_force if known.kind is Kind.LOCK):
+            # Whoever asks that a stolen account be forgotten does not ask that it send again.
+            self._account(name).overrides[Kind.LOCK] = lock
+            self._changed[name, Kind.LOCK] = None
+            rows -= ROWS_OF_A_LOCK
         return rows > 0
 
     def _was(self, override: Override | None) -> bool:

@@ -84,7 +84,8 @@ class Store(Protocol):
         that is set already with the same end and reason, one that is not there to be cleared, an account
         without a count of today) is none, and leaves no entry. What no longer refuses an account makes it one
         that is not refused now: a higher maximum, a permit for the country it came from last, an unlock, a
-        reset. A purge forgets every row of the account, its audit entries too, and leaves its own.
+        reset. A purge forgets every row of the account, its audit entries too, but for a lock that is
+        in force, which stays until it is taken away, and entries about purges. `before` has all that was.
 
         Raises:
             TooManyChangesError: more than MAX_CHANGES, with those that `replace` clears.

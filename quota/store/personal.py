@@ -13,6 +13,10 @@ BY_NAME = {"audit": "account", "account": "name"}  # the column that has the acc
 # A hash of account and message, made so that nobody can tell whose it is. It goes by itself after six hours.
 UNKNOWN_WHOSE = ("ledger",)
 WITH_OTHERS = ("delivery",)  # a trigger deletes them with those of notification
+PURGE = "purge"  # the entry of the audit log that says that all others were deleted
+
+
+_BUT = {"audit": f" AND what != '{PURGE}'"}
 
 
 def rows_of(db: sqlite3.Connection, name: bytes) -> Iterator[tuple[str, sqlite3.Cursor]]:
@@ -22,9 +26,9 @@ def rows_of(db: sqlite3.Connection, name: bytes) -> Iterator[tuple[str, sqlite3.
 
 
 def delete_rows_of(db: sqlite3.Connection, name: bytes) -> int:
-    """Delete the account's rows in all tables; returns how many."""
+    """Delete the account's rows in all tables, but for what the audit log says of that; returns how many."""
     return sum(
-        db.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608
+        db.execute(f"DELETE FROM {table} WHERE {where}{_BUT.get(table, '')}", values).rowcount  # noqa: S608
         for table, where, values in list(_places(db, name))
     )
 

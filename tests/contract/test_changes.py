@@ -321,9 +321,32 @@ def test_a_purge_forgets_the_account(store: Store, reader: Reader) -> None:
     assert change(store, Purge(b"nobody", "")).done == 0
 
 
+def test_a_purge_unlocks_nobody(store: Store, reader: Reader) -> None:
+    """A lock in force is all that is left, and it is told with what else was; purged twice is once."""
+    change(store, FIVE, ABROAD, LOCKED)
+    ask(store)
+    first, second = change(store, Purge(b"alice", "")), change(store, Purge(b"alice", ""))
+
+    assert (first.done, {override.kind for override in first.before}) == (1, set(Kind))
+    assert (second.done, [override.kind for override in second.before]) == (0, [Kind.LOCK])
+    assert reader.refused_now(NOON, 10).counts == {}
+    assert ask(store).outcome is Outcome.LOCKED
+    change(store, Clear(b"alice", Kind.LOCK, ""))
+    assert state(store).maximum == 10
+    assert store.apply([refusal()], NOON) == [Noted.RECORDED]
+
+
+def test_a_lock_that_has_ended_is_purged(store: Store) -> None:
+    """As it is no more: the account is gone for good."""
+    change(store, LOCKED._replace(until_unix_ms=NOON + 1))
+    later = store.change(Request([Purge(b"alice", ""), Purge(b"alice", "")], "root"), NOON + 1)
+
+    assert later == Changed(1, ())
+
+
 def test_a_new_account_does_not_inherit_from_a_purged_one(store: Store) -> None:
     """Not even where it gets the same place in the store."""
-    change(store, FIVE, LOCKED)
+    change(store, FIVE, ABROAD)
     change(store, Purge(b"alice", ""))
 
     assert ask(store, account=b"bob").outcome is Outcome.CHARGED

@@ -68,7 +68,7 @@ class Model:
                 for key in [key for key in counts if (key[0], key[3]) == (change.account, today)]:
                     del counts[key]
         else:
-            for kind in Kind:
+            for kind in (Kind.LIMIT, Kind.COUNTRY):  # a lock stays
                 self.overrides.pop((change.account, kind), None)
             for counts in (self.used, self.refused):
                 for key in [key for key in counts if key[0] == change.account]:

@@ -5,7 +5,7 @@ import pytest
 from admin.change import account
 from admin.change.account import lock, purge, reset, unlock
 from protos import quota_admin_pb2 as pb
-from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome
+from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome, override
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,18 @@ def test_a_lock_needs_a_reason(quota: FakeQuotaAdmin) -> None:
         "--reason is empty; whoever unlocks has to know\n",
     )
     assert quota.tokens == []
+
+
+@pytest.mark.parametrize(("done", "code"), [(1, 0), (0, 1)])
+def test_a_purge_tells_that_the_lock_stays(quota: FakeQuotaAdmin, done: int, code: int) -> None:
+    """And what has to be done if it is to go."""
+    quota.replies["Change"] = pb.ChangeReply(done=done, before=[override(lock=True)])
+    ended, out, _ = outcome(invoke(purge, "alice", "--yes"))
+
+    assert ended == code
+    assert out.splitlines()[1:] == [
+        "It is locked, and stays so. To forget the lock as well: unlock, then purge once more."
+    ]
 
 
 def test_a_purge_is_meant(quota: FakeQuotaAdmin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,14 +40,30 @@ def test_each_change_is_written_to_the_audit_log(db: sqlite3.Connection) -> None
 
 def test_a_purge_leaves_its_own_entry_alone(db: sqlite3.Connection) -> None:
     """It says that there was something, and who did it; entries about others stay."""
-    change(db, Set(b"alice", Kind.LOCK, "", 0, "phished"), Set(b"bob", Kind.LOCK, "", 0, ""))
-    change(db, Purge(b"alice", "Art. 17"))
+    change(db, Set(b"alice", Kind.LIMIT, "5", 0, "letter"), Set(b"bob", Kind.LOCK, "", 0, ""))
+    done = [change(db, Purge(b"alice", reason)) for reason in ("Art. 17", "once more")]
 
+    assert done == [1, 0]
     assert db.execute("SELECT what, account, reason FROM audit ORDER BY id").fetchall() == [
         ("lock", b"bob", ""),
         ("purge", b"alice", "Art. 17"),
     ]
     assert db.execute("SELECT name FROM account").fetchall() == [(b"bob",)]
+
+
+def test_what_a_purge_keeps_of_a_lock(db: sqlite3.Connection) -> None:
+    """Who set it, when and why; nothing of how the login was typed."""
+    change(db, Set(b"alice", Kind.LOCK, "", NOON + 2, "phished"), Set(b"alice", Kind.LIMIT, "5", 0, ""))
+    db.execute("UPDATE account SET login = x'414c494345'")
+    change(db, Purge(b"alice", "Art. 17"))
+
+    assert db.execute("SELECT name, login, overrides FROM account").fetchall() == [
+        (b"alice", b"alice", f'{{"lock":["",{NOON + 2}]}}')
+    ]
+    assert db.execute("SELECT kind, until_ms, reason, who, set_ms FROM override").fetchall() == [
+        ("lock", NOON + 2, "phished", "root@mail", NOON)
+    ]
+    assert db.execute("SELECT what FROM audit").fetchall() == [("purge",)]
 
 
 def test_the_account_says_what_its_rows_say(db: sqlite3.Connection) -> None:
