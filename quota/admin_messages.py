@@ -54,13 +54,15 @@ def read_change(change: pb.Change, now_unix_ms: int) -> Change:
 
 
 def read_account(account: bytes) -> bytes:
-    """The account. Raises ValueError for one that no override can have."""
+    """The account. Raises ValueError for one that no override can have.
+
+    Control characters are no mistake here: a login that has sent mail with some must be locked and purged as
+    any other. Where a person types a name, or a file holds it, they are refused (admin/talk/names.py).
+    """
     if not account:
         raise ValueError("the login is empty")
     if len(account) > MAX_ACCOUNT_BYTES:
         raise ValueError(f"the login has more than {MAX_ACCOUNT_BYTES} bytes")
-    if _has_control(account.decode(errors="replace")):
-        raise ValueError("the login has control characters")
     return account
 
 

@@ -288,6 +288,27 @@ def test_a_control_character_of_a_login_reaches_no_terminal(ctl: Ctl, policy: Po
     assert as_text(account_of(evil.encode())) in plain.replace("\n", "").replace(" ", "")
 
 
+def test_a_login_with_control_characters_is_locked_and_purged(ctl: Ctl, policy: PolicyClient) -> None:
+    """By the name that every command shows; typed or imported as it is, it is taken for a mistake."""
+    evil = "control\x01\x7f"
+    over(policy, evil)
+    shown = as_text(account_of(evil.encode()))
+    assert ctl.json("usage", shown)["account"] == shown
+    for line in (
+        ctl.fails(2, "lock", evil, "--reason", "r"),
+        ctl.fails(2, "import", stdin=f"account,what,value\n{evil},lock,\n"),
+    ):
+        assert "control characters" in line
+
+    ctl.said("lock", shown, "--reason", "stolen")
+    assert "login" in policy.ask(sasl_username=evil)
+    ctl.said("import", stdin=ctl.said("export"))
+    ctl.said("unlock", shown)
+    ctl.said("purge", shown, "--yes")
+    assert [one["what"] for one in ctl.json("audit", "--user", shown)] == ["purge"]
+    assert ctl.run("usage", shown).returncode == 1
+
+
 def test_the_shell_completes_commands(services: Services) -> None:
     """As typer does it."""
     ended = subprocess.run(

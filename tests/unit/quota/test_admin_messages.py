@@ -40,7 +40,12 @@ LONGEST = b"x" * 1024
 )
 def test_a_change_is_read_whole(message: pb.Change, change: Change) -> None:
     """With its login and reason, whatever characters they have."""
-    for account, reason in ((b"a", ""), (b"-'; \" \xc3\xa4\xff", "Grüße"), (LONGEST, "r" * 500)):
+    for account, reason in (
+        (b"a", ""),
+        (b"-'; \" \xc3\xa4\xff", "Grüße"),
+        (b"a\n\x1b\x7f\xc2\x85", ""),
+        (LONGEST, "r" * 500),
+    ):
         message.account, message.reason = account, reason
         assert read_change(message, NOW) == change._replace(account=account, reason=reason)
 
@@ -51,9 +56,6 @@ def test_a_change_is_read_whole(message: pb.Change, change: Change) -> None:
         (pb.Change(account=b"a"), "nothing that is to be done"),
         (pb.Change(lock=True), "the login is empty"),
         (pb.Change(account=LONGEST + b"x", lock=True), "more than 1024 bytes"),
-        (pb.Change(account=b"a\nb", lock=True), "the login has control characters"),
-        (pb.Change(account=b"a\x7f", lock=True), "the login has control characters"),
-        (pb.Change(account="a\x85".encode(), lock=True), "the login has control characters"),
         (pb.Change(account=b"a", lock=True, reason="r" * 501), "the reason has more than 500"),
         (pb.Change(account=b"a", lock=True, reason="a\x1bb"), "the reason has control characters"),
         (pb.Change(account=b"a", set_limit=0), "a limit is 1 to 1000000000, not 0"),
