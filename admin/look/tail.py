@@ -1,7 +1,6 @@
 """`mtpolicyctl tail`: decisions as they are made."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -13,7 +12,7 @@ import grpc.aio
 import typer
 from rich.text import Text
 
-from admin.talk.exits import EXIT_NO_SERVICE, EndError, command
+from admin.talk.exits import EXIT_NO_SERVICE, EndError, command, forget_reader
 from admin.talk.names import as_text, plain
 from admin.talk.options import JsonOption, read_user
 from admin.talk.output import print_json, print_line
@@ -54,8 +53,7 @@ def tail(
     except KeyboardInterrupt:
         return
     except BrokenPipeError:
-        # Whoever read has enough; Python would complain once more when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_reader()  # who has seen enough
 
 
 async def watch(targets: list[Address], request: pb.TailRequest, show: Show) -> None:

@@ -1,5 +1,8 @@
 """The exit codes of all commands that ask or change something, and the one line that says why."""
 
+import os
+import signal
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -11,6 +14,7 @@ from chassis.settings import EXIT_SETTINGS
 EXIT_NO = 1  # the answer is no: nothing is known, nothing was to be done, something is not well
 EXIT_WRONG = EXIT_SETTINGS  # wrong input, settings or token: nothing was changed
 EXIT_NO_SERVICE = 3  # a service does not answer
+EXIT_NO_READER = 128 + signal.SIGPIPE  # as a shell tells of any program whose reader has gone
 
 
 class EndError(Exception):
@@ -30,14 +34,27 @@ P = ParamSpec("P")
 
 
 def command(body: Callable[P, None]) -> Callable[P, None]:
-    """A command of `mtpolicyctl` whose EndErrors end the process as they say."""
+    """A command of `mtpolicyctl` whose EndErrors end the process as they say.
+
+    If whoever reads the output goes before its end, so does the command, without a word.
+    """
 
     @wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             body(*args, **kwargs)
+            # Not at the process's end, where an error can only be complained of.
+            sys.stdout.flush()
         except EndError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(error.code) from error
+        except BrokenPipeError as error:
+            forget_reader()
+            raise typer.Exit(EXIT_NO_READER) from error
 
     return run
+
+
+def forget_reader() -> None:
+    """Nobody reads standard output any more: Python is not to complain once more when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -267,6 +268,25 @@ def test_without_the_right_token_nothing_changes(own: Services, tmp_path: Path) 
     assert [one["what"] for one in wrong.json("audit")] == ["token-refused"]
     ctl.said(*change)
     assert [one["value"] for one in ctl.json_of("limit", "list")] == [5]
+
+
+@pytest.mark.parametrize("words", ["top", "audit --json", "export", "limit list", "status", "usage nobody"])
+def test_a_reader_that_goes_ends_a_command_without_a_word(ctl: Ctl, words: str) -> None:
+    """A script knows such an end of any program."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [MTPOLICYCTL, *words.split()],
+            env=ctl.environment,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_a_control_character_of_a_login_reaches_no_terminal(ctl: Ctl, policy: PolicyClient) -> None:
