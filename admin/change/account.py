@@ -1,12 +1,13 @@
-"""`mtpolicyctl lock`, `unlock`, `reset` and `purge`: what is done to one account as a whole."""
+"""`mtpolicyctl lock`, `locked`, `unlock`, `reset` and `purge`: what is done to one account as a whole."""
 
 import sys
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
 from admin.change.one import change
+from admin.change.overrides import print_overrides
+from admin.look.words import LOCK
 from admin.talk.exits import command, wrong
 from admin.talk.names import as_text
 from admin.talk.options import (
@@ -19,14 +20,15 @@ from admin.talk.options import (
     read_user,
 )
 from admin.talk.services import decision_settings
-from admin.talk.times import second
 from protos import quota_admin_pb2 as pb
 
 
 @command
 def lock(
     user: UserArgument,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit log.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why, for the audit log. Needed.", show_default=False)
+    ] = "",
     until: UntilOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -36,14 +38,22 @@ def lock(
     """
     account, why = read_user(user), read_reason(reason)
     if not why:
-        raise wrong("--reason is empty; whoever unlocks has to know")
-    zone = ZoneInfo(decision_settings().time_zone_name)
-    end = read_until(until, zone)
+        raise wrong("--reason is missing; whoever unlocks has to know. Who is locked: mtpolicyctl locked")
+    end = read_until(until)
     change(
-        pb.Change(account=account, reason=why, until_unix_ms=end, lock=True),
-        said=f"locked until {second(end, zone)}" if end else "locked",
+        pb.Change(account=account, reason=why, until_unix_ms=end.unix_ms, lock=True),
+        said=f"locked{end.said}",
         as_json=as_json,
     )
+
+
+@command
+def locked(as_json: JsonOption = False) -> None:
+    """Show who is locked, until when, why, and who did it; whether mail was refused meanwhile or not.
+
+    Exit code 0: a list, perhaps an empty one; 3: quota does not answer.
+    """
+    print_overrides(LOCK, as_json=as_json)
 
 
 @command

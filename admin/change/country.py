@@ -1,7 +1,6 @@
 """`mtpolicyctl country`: for travellers, more countries for one account."""
 
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -19,8 +18,6 @@ from admin.talk.options import (
     read_until,
     read_user,
 )
-from admin.talk.services import decision_settings
-from admin.talk.times import second
 from decision.countries import expand_named, names_of
 from protos import quota_admin_pb2 as pb
 
@@ -51,14 +48,15 @@ def allow(
     Exit code 0: done; 2: wrong input or token, nothing was changed; 3: quota does not answer.
     """
     account, codes = read_user(user), read_countries(countries)
-    zone = ZoneInfo(decision_settings().time_zone_name)
-    end = read_until(until, zone)
-    ends = f" until {second(end, zone)}" if end else ""
+    end = read_until(until)
     change(
         pb.Change(
-            account=account, reason=read_reason(reason), until_unix_ms=end, permit=pb.Countries(codes=codes)
+            account=account,
+            reason=read_reason(reason),
+            until_unix_ms=end.unix_ms,
+            permit=pb.Countries(codes=codes),
         ),
-        said=f"may also send from {names_of(codes)}{ends}",
+        said=f"may also send from {names_of(codes)}{end.said}",
         as_json=as_json,
     )
 

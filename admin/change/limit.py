@@ -1,7 +1,6 @@
 """`mtpolicyctl limit`: another limit than the threshold, for one account."""
 
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -19,8 +18,6 @@ from admin.talk.options import (
     read_until,
     read_user,
 )
-from admin.talk.services import decision_settings
-from admin.talk.times import second
 from decision.settings import MAX_THRESHOLD
 from protos import quota_admin_pb2 as pb
 
@@ -50,12 +47,10 @@ def set_limit(
     Exit code 0: done; 2: wrong input or token, nothing was changed; 3: quota does not answer.
     """
     account, maximum = read_user(user), read_limit(limit)
-    zone = ZoneInfo(decision_settings().time_zone_name)
-    end = read_until(until, zone)
-    ends = f" until {second(end, zone)}" if end else ""
+    end = read_until(until)
     change(
-        pb.Change(account=account, reason=read_reason(reason), until_unix_ms=end, set_limit=maximum),
-        said=f"limit {maximum}{ends}",
+        pb.Change(account=account, reason=read_reason(reason), until_unix_ms=end.unix_ms, set_limit=maximum),
+        said=f"limit {maximum}{end.said}",
         as_json=as_json,
     )
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import grpc.aio
 
-from admin.look.words import override_object, shown_value, what_of
+from admin.look.words import LOCK, override_object, shown_value, what_of
 from admin.talk.names import as_text, plain
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
@@ -48,18 +48,19 @@ async def _pages(channel: grpc.aio.Channel, account: bytes) -> AsyncIterator[Seq
 
 
 def print_overrides(kind: str, *, as_json: bool) -> None:
-    """The answer of `limit list` and `country list`. Raises EndError."""
+    """The answer of `limit list`, `country list` and `locked`. Raises EndError."""
     zone = ZoneInfo(decision_settings().time_zone_name)
     found = fetch(kind)
     if as_json:
         print_json([override_object(override, zone) for override in found])
     elif found:
+        valued = kind != LOCK
         print_table(
-            ("user", kind, "until", "reason", "who", "set"),
+            ("user", *([kind] if valued else ()), "until", "reason", "who", "set"),
             [
                 [
                     as_text(override.account),
-                    shown_value(override),
+                    *([shown_value(override)] if valued else ()),
                     minute(override.until_unix_ms, zone),
                     plain(override.reason) or "-",
                     plain(override.who),
@@ -69,7 +70,7 @@ def print_overrides(kind: str, *, as_json: bool) -> None:
             ],
         )
     else:
-        print_line(f"no {kind} is set")
+        print_line("nobody is locked" if kind == LOCK else f"no {kind} is set")
 
 
 def describe(override: pb.Override, zone: ZoneInfo) -> str:

@@ -1,14 +1,15 @@
 """Arguments and options that several commands have."""
 
 import time
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
 
 from admin.talk.exits import wrong
 from admin.talk.names import account_from, plain, reason_from
-from admin.talk.times import read_end
+from admin.talk.services import decision_settings
+from admin.talk.times import read_end, second
 
 UserArgument = Annotated[
     str,
@@ -42,14 +43,23 @@ def read_user(text: str) -> bytes:
         raise wrong(str(error)) from error
 
 
-def read_until(text: str, zone: ZoneInfo) -> int:
-    """Unix milliseconds of `--until`; 0 for none. Raises EndError."""
+class End(NamedTuple):
+    """When an override ends."""
+
+    unix_ms: int  # 0: it does not
+    said: str  # ` until 2026-11-30 18:30:00 CET`, or nothing
+
+
+def read_until(text: str) -> End:
+    """What `--until` says, in the services' time zone. Raises EndError."""
     if not text:
-        return 0
+        return End(0, "")
+    zone = ZoneInfo(decision_settings().time_zone_name)
     try:
-        return read_end(text, now_unix_ms=round(time.time() * 1000), zone=zone)
+        unix_ms = read_end(text, now_unix_ms=round(time.time() * 1000), zone=zone)
     except ValueError as error:
         raise wrong(f"--until {plain(text)} {error}") from error
+    return End(unix_ms, f" until {second(unix_ms, zone)}")
 
 
 def read_reason(text: str) -> str:

@@ -1,9 +1,11 @@
-"""`mtpolicyctl lock`, `unlock`, `reset` and `purge`."""
+"""`mtpolicyctl lock`, `locked`, `unlock`, `reset` and `purge`."""
+
+import json
 
 import pytest
 
 from admin.change import account
-from admin.change.account import lock, purge, reset, unlock
+from admin.change.account import lock, locked, purge, reset, unlock
 from protos import quota_admin_pb2 as pb
 from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome, override
 
@@ -53,12 +55,9 @@ def test_nothing_to_do_is_a_no(quota: FakeQuotaAdmin, command: object, words: li
 
 def test_a_lock_needs_a_reason(quota: FakeQuotaAdmin) -> None:
     """Whoever is asked to unlock has to know."""
-    assert outcome(invoke(lock, "alice"))[0] == 2
-    assert outcome(invoke(lock, "alice", "--reason", " ")) == (
-        2,
-        "",
-        "--reason is empty; whoever unlocks has to know\n",
-    )
+    line = "--reason is missing; whoever unlocks has to know. Who is locked: mtpolicyctl locked\n"
+    for words in (["alice"], ["list"], ["alice", "--reason", " "]):
+        assert outcome(invoke(lock, *words)) == (2, "", line)
     assert quota.tokens == []
 
 
@@ -72,6 +71,21 @@ def test_a_purge_tells_that_the_lock_stays(quota: FakeQuotaAdmin, done: int, cod
     assert out.splitlines()[1:] == [
         "It is locked, and stays so. To forget the lock as well: unlock, then purge once more."
     ]
+
+
+def test_who_is_locked_is_listed(quota: FakeQuotaAdmin) -> None:
+    """With the reason; others are not."""
+    quota.pages = [[override(b"b", lock=True, reason="stolen"), override(b"c", maximum=2)]]
+    code, out, _ = outcome(invoke(locked))
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["user", "until", "reason", "who", "set"],
+        ["b", "-", "stolen", "root@mail", "2027-01-15", "09:00"],
+    ]
+    assert [one["account"] for one in json.loads(outcome(invoke(locked, "--json"))[1])] == ["b"]
+
+    quota.pages = [[]]
+    assert outcome(invoke(locked)) == (0, "nobody is locked\n", "")
 
 
 def test_a_purge_is_meant(quota: FakeQuotaAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
