@@ -31,6 +31,8 @@ def build() -> Board:
     _errors(board)
     board.row("Times")
     _times(board)
+    board.row("Notifications")
+    _notifications(board)
     board.row("Country data")
     _countries(board)
     board.row("Processes")
@@ -199,6 +201,43 @@ def _times(board: Board) -> None:
             query(rate("mtpolicyd_store_transactions_total"), "committed"),
             query(rate("mtpolicyd_refusals_recorded_total"), "refusals recorded"),
         ),
+    )
+
+
+def _notifications(board: Board) -> None:
+    oldest = f"max by (channel) ({of('mtpolicyd_notifications_oldest_timestamp_seconds')})"
+    board.add(
+        8,
+        8,
+        lines(
+            "Notifications to tell",
+            "Written to the outbox, once for each account, day and kind. Left out: it was full.",
+            "cps",
+            query(rate("mtpolicyd_notifications_total", by="kind"), "{{kind}}"),
+            query(rate("mtpolicyd_notifications_left_out_total"), "left out"),
+        ),
+        lines(
+            "Deliveries",
+            "Tries by channel. Failed ones are tried again; given up: refused for ever, or too old.",
+            "cps",
+            query(
+                rate("mtpolicyd_notification_deliveries_total", by="channel, result"),
+                "{{channel}} {{result}}",
+            ),
+        ),
+        lines(
+            "Waiting notifications",
+            "For a channel that is on.",
+            "short",
+            query(f"sum by (channel) ({of('mtpolicyd_notifications_waiting')})", "{{channel}}"),
+        ),
+        lines(
+            "Age of the oldest that waits",
+            "Above an hour the alert MtpolicydNotificationsFail fires, after a day it is given up.",
+            "s",
+            # 0 where none waits.
+            query(f"(time() - {oldest}) * ({oldest} > bool 0)", "{{channel}}"),
+        ).thresholds(colors((None, "green"), (3600, "red"))),
     )
 
 

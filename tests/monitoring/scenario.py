@@ -17,6 +17,7 @@ import yaml
 from tests.monitoring.rules import rule_files
 from tests.support.policy import AMERICAN, PolicyClient
 from tests.support.ports import free_port
+from tests.support.receivers import web_server
 from tests.support.services import SERVICES, Services, running, wait_until
 
 BRAZILIAN = "200.160.2.3"
@@ -24,6 +25,9 @@ LIMIT = 10
 OVER = "newsletter@example.org"
 STOLEN = "eve@example.org"
 OVER_REFUSED, US_REFUSED, BR_REFUSED, PASSED, WITHOUT_LOGIN = 5, 8, 3, 60, 20
+
+# Who is refused, and once that 80 % are used.
+TOLD = 3
 
 
 class Prometheus:
@@ -115,7 +119,8 @@ def played(program: str, directory: Path) -> Iterator[Scenario]:
     """
     (directory / "services").mkdir()
     with (
-        running(directory / "services", THRESHOLD=str(LIMIT)) as services,
+        web_server() as hooks,
+        running(directory / "services", THRESHOLD=str(LIMIT), NOTIFY_WEBHOOK_URL=hooks.url) as services,
         server(program, directory / "prometheus", services.metrics_ports) as prometheus,
     ):
         wait_until(
@@ -132,9 +137,11 @@ def played(program: str, directory: Path) -> Iterator[Scenario]:
             lambda: (
                 len(prometheus.series('ALERTS{alertname="MtpolicydStolenAccount", alertstate="firing"}')) == 2
                 and len(prometheus.series("mtpolicyd_blocked_sender_used")) == 1
+                and prometheus.value('sum(mtpolicyd_notification_deliveries_total{result="delivered"})')
+                == TOLD
             ),
             seconds=30,
-            what="Prometheus knows both accounts",
+            what="Prometheus knows both accounts, and that somebody was told",
         )
         yield Scenario(services, prometheus)
 

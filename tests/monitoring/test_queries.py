@@ -15,6 +15,7 @@ from tests.monitoring.scenario import (
     OVER_REFUSED,
     PASSED,
     STOLEN,
+    TOLD,
     US_REFUSED,
     WITHOUT_LOGIN,
     Scenario,
@@ -42,6 +43,8 @@ EXPECTED: Mapping[tuple[str, str, str], list[tuple[Mapping[str, str], float]]] =
         ({"job": "mtpolicyd-decision", "peer": "quota"}, 1),
     ],
     ("services", "State of the data", "usable"): [({}, 1)],
+    ("services", "Waiting notifications", "{{channel}}"): [({"channel": "webhook"}, 0)],
+    ("services", "Age of the oldest that waits", "{{channel}}"): [({"channel": "webhook"}, 0)],
 }
 # Rates and increases are extrapolated: the labels, and at least this much.
 AT_LEAST: Mapping[tuple[str, str, str], list[tuple[Mapping[str, str], float]]] = {
@@ -56,6 +59,14 @@ AT_LEAST: Mapping[tuple[str, str, str], list[tuple[Mapping[str, str], float]]] =
         ({"verb": "DUNNO"}, 0.001),
         ({"verb": "DEFER"}, 0.001),
         ({"verb": "REJECT"}, 0.001),
+    ],
+    ("services", "Notifications to tell", "{{kind}}"): [
+        ({"kind": "quota_refused"}, 0.001),
+        ({"kind": "country_refused"}, 0.001),
+        ({"kind": "quota_80_percent"}, 0.001),
+    ],
+    ("services", "Deliveries", "{{channel}} {{result}}"): [
+        ({"channel": "webhook", "result": "delivered"}, 0.001)
     ],
     ("blocked-senders", "Refusals on the map", ""): [
         ({"country": "US"}, US_REFUSED),
@@ -142,6 +153,7 @@ def test_the_scenario_was_counted(scenario: Scenario) -> None:
 
     assert value("sum(mtpolicyd_requests_without_login_total)") == WITHOUT_LOGIN
     assert value('sum(mtpolicyd_replies_total{verb="DUNNO"})') == PASSED + LIMIT
+    assert value("sum(mtpolicyd_notifications_total)") == TOLD
     assert value('sum(mtpolicyd_blocks_total{country="US", reason="country"})') == US_REFUSED
     assert value('sum(mtpolicyd_blocks_total{country="BR", reason="country"})') == BR_REFUSED
     assert value('sum(mtpolicyd_blocks_total{country="DE", reason="quota"})') == OVER_REFUSED
