@@ -23,7 +23,7 @@ from quota.notify.mail import MailChannel, Relay, Tls
 from quota.notify.webhook import WebhookChannel
 from tests.support.effort import slack
 from tests.support.loops import in_uvloop
-from tests.support.notifications import notification
+from tests.support.notifications import documented_receiver, notification
 from tests.support.policy import AMERICAN, PolicyClient
 from tests.support.ports import free_port
 from tests.support.receivers import MailServer, WebServer, certificate, mail_server, silence, web_server
@@ -112,7 +112,9 @@ def test_each_kind_is_told_once_by_both_channels(tmp_path: Path) -> None:
     # One notification has one id, in both channels.
     ids = {request.json["id"] for request in web.requests}
     assert {f"<{id_}@mx.example.org>" for id_ in ids} == {one.message["Message-ID"] for one in post.mails}
-    assert all("X-Mtpolicyd-Signature" in request.headers for request in web.requests)
+    is_ours = documented_receiver()
+    assert all(is_ours(SECRET.encode(), request.headers, request.body) for request in web.requests)
+    assert not any(is_ours(SECRET.encode(), request.headers, request.body + b" ") for request in web.requests)
     assert "notifications_fail" not in log
 
 

@@ -1,7 +1,12 @@
 """Makes notifications for tests: what a test does not say is as for an account over its limit."""
 
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from quota.notify.notification import Notification
 from tests.support.charges import BERLIN, NOON, berlin
+from tests.support.protos import ROOT
 
 HOST = "mail.example.org"
 
@@ -34,3 +39,12 @@ def notification(
         berlin("2026-11-24 00:00"),
         BERLIN,
     )
+
+
+def documented_receiver() -> Callable[[bytes, Mapping[str, str], bytes], bool]:
+    """The check of a webhook's signature that docs/NOTIFY.md gives to whoever writes a receiver."""
+    (source,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/NOTIFY.md").read_text(), re.M | re.S)
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    check: Callable[[bytes, Mapping[str, str], bytes], bool] = namespace["is_ours"]
+    return check
