@@ -1,12 +1,16 @@
 """What docker-compose.yml, .env.example and the image say agrees with each other and with the services."""
 
 import re
+import subprocess
 import tomllib
+from typing import Any
 
 import pytest
+import yaml
 
 from chassis.config import CONFIG, check, read_file
 from chassis.settings import declarations, registered
+from tests.support.programs import require_program
 from tests.support.protos import ROOT
 
 COMPOSE_FILES = ("docker-compose.yml", "deploy/compose.metrics.yml", "deploy/compose.notify.yml")
@@ -82,3 +86,26 @@ def test_the_image_has_every_package() -> None:
 
     assert sorted(copied) == sorted(packages)
     assert {f"!{package}" for package in packages} <= set((ROOT / ".dockerignore").read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("file", "network"), [("deploy/compose.notify.yml", "outside"), ("deploy/compose.metrics.yml", "metrics")]
+)
+def test_compose_understands_each_further_file(file: str, network: str) -> None:
+    """Over docker-compose.yml, as the documents name it: quota gets one more network, and keeps the rest."""
+    compose = require_program("docker-compose", packages="docker-compose")
+
+    def quota(*files: str) -> dict[str, Any]:
+        named = [word for name in files for word in ("--file", name)]
+        told = subprocess.run(
+            [compose, *named, "config"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        )
+        found: dict[str, Any] = yaml.safe_load(told.stdout)["services"]["quota"]
+        return found
+
+    alone, both = quota("docker-compose.yml"), quota("docker-compose.yml", file)
+
+    assert both["networks"].keys() - alone["networks"].keys() == {network}
+    assert alone["networks"].keys() <= both["networks"].keys()
+    assert alone["environment"].items() <= both["environment"].items()
+    assert set(alone["volumes"]) <= set(both["volumes"])
