@@ -50,16 +50,12 @@ class Bucket:
         self._left = float(size)
         self._at = clock()
 
-    @property
-    def is_empty(self) -> bool:
+    def take(self) -> bool:
+        """Whether there was one."""
         now = self._clock()
         self._left = min(self._size, self._left + (now - self._at) / self._seconds)
         self._at = now
-        return self._left < 1
-
-    def take(self) -> bool:
-        """Whether there was one."""
-        if self.is_empty:
+        if self._left < 1:
             return False
         self._left -= 1
         return True

@@ -52,7 +52,8 @@ class FakeQuotaAdmin(Answers, QuotaAdminServicer):
         return self.answer("Blocked", request, context, quota_pb.BlockedReply())
 
     def Usage(self, request: Any, context: Any) -> Any:
-        return self.answer("Usage", request, context, quota_pb.UsageReply(account=request.account))
+        known = quota_pb.UsageReply(account=request.account, days=[quota_pb.DayUsage(name="quota")])
+        return self.answer("Usage", request, context, known)
 
     def Top(self, request: Any, context: Any) -> Any:
         return self.answer("Top", request, context, quota_pb.TopReply())

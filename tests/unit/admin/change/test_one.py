@@ -2,6 +2,7 @@
 
 import json
 
+import grpc
 import pytest
 import typer
 
@@ -22,6 +23,22 @@ def test_what_was_done_is_told_with_what_was_before(quota: FakeQuotaAdmin, capsy
     change(WANTED, said="limit 7", as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["account"], found["done"], found["before"][0]["value"]) == ("alice", True, 5)
+
+
+def test_a_login_that_nobody_has_is_told(quota: FakeQuotaAdmin, capsys: CapSys) -> None:
+    """Mistyped, perhaps; what was asked for is done all the same, also where nobody can tell."""
+    quota.replies["Usage"] = pb.UsageReply()
+    change(WANTED, said="limit 7", as_json=False)
+    change(WANTED, said="limit 7", as_json=True)
+    change(WANTED, said="cleared", nothing="none was set", as_json=False)
+    quota.errors["Usage"] = (grpc.StatusCode.UNAVAILABLE, "the store cannot be read")
+    change(WANTED, said="limit 7", as_json=False)
+
+    done, told, as_json, *others = capsys.readouterr().out.splitlines()
+    assert (done, others) == ("alice: limit 7", ["alice: cleared", "alice: limit 7"])
+    assert told.startswith("No mail of this login was seen in 31 days.")
+    assert told.endswith("is it alice?")
+    assert json.loads(as_json)["seen"] is False
 
 
 def test_nothing_to_take_away_is_a_no(quota: FakeQuotaAdmin, capsys: CapSys) -> None:

@@ -79,6 +79,7 @@ def test_an_exempt_account_is_told(quota: FakeQuotaAdmin, monkeypatch: pytest.Mo
 
 def test_a_user_who_is_not_known_is_a_no(quota: FakeQuotaAdmin) -> None:
     """Exit code 1: a login without its domain is another account."""
+    quota.replies["Usage"] = pb.UsageReply(account=b"-rf")
     code, out, _ = outcome(invoke(usage, "--", "-rf"))
 
     assert code == 1
