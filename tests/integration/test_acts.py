@@ -105,15 +105,15 @@ def test_a_lock_holds_for_everything(policy: PolicyClient, admin: Admin, service
 
 def test_a_traveller_may_send(policy: PolicyClient, admin: Admin, services: Services) -> None:
     """From the permitted country, within his limit; the log says so."""
-    refused = policy.ask(sasl_username="traveller", client_address=AMERICAN, instance=new_instance())
-    admin.change(pb.Change(account=b"traveller", permit=pb.Countries(codes=["US"])))
-    answers = send(policy, "traveller", LIMIT + 1, client_address=AMERICAN)
+    refused = policy.ask(sasl_username="voyager", client_address=AMERICAN, instance=new_instance())
+    admin.change(pb.Change(account=b"voyager", permit=pb.Countries(codes=["US"])))
+    answers = send(policy, "voyager", LIMIT + 1, client_address=AMERICAN)
     blocked = admin.calls.Blocked(pb.BlockedRequest(most=100)).accounts
 
     assert refused.startswith("REJECT 5.7.1 Sending mail from country US is not allowed")
     assert answers[:LIMIT] == ["DUNNO"] * LIMIT
     assert answers[LIMIT].startswith("DEFER 4.7.1")
-    assert [of.rule for of in blocked if of.account == b"traveller"] == ["quota"]
+    assert [of.rule for of in blocked if of.account == b"voyager"] == ["quota"]
     assert admin.explain(decision_id(refused)).detail == "Sending mail from country US is not allowed"
     assert "permitted=country" in services.log("decision")
 
@@ -135,7 +135,7 @@ def test_a_reset_in_the_middle_of_a_message(policy: PolicyClient, admin: Admin) 
 
 def test_a_lock_while_many_connections_send(services: Services, admin: Admin) -> None:
     """After the lock is answered nobody passes; what passed before is what was charged."""
-    admin.change(pb.Change(account=b"stolen", set_limit=10**6))
+    admin.change(pb.Change(account=b"flooding", set_limit=10**6))
     answers: list[tuple[float, str]] = []
     stop = threading.Event()
 
@@ -143,20 +143,20 @@ def test_a_lock_while_many_connections_send(services: Services, admin: Admin) ->
         with PolicyClient(services.port) as client:
             while not stop.is_set():
                 asked = time.monotonic()
-                answer = client.ask(sasl_username="stolen", instance=new_instance())
+                answer = client.ask(sasl_username="flooding", instance=new_instance())
                 answers.append((asked, answer))
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         senders = [pool.submit(flood) for _ in range(CONNECTIONS)]
         wait_until(lambda: len(answers) > 300, what="mail is sent")
-        admin.change(pb.Change(account=b"stolen", lock=True))
+        admin.change(pb.Change(account=b"flooding", lock=True))
         locked = time.monotonic()
         wait_until(lambda: sum(asked > locked for asked, _ in answers) > 300, what="mail is refused")
         stop.set()
         for sender in senders:
             sender.result()
     passed = sum(answer == "DUNNO" for _, answer in answers)
-    usage = admin.calls.Usage(pb.UsageRequest(account=b"stolen", time_zone=BERLIN, days=1))
+    usage = admin.calls.Usage(pb.UsageRequest(account=b"flooding", time_zone=BERLIN, days=1))
 
     assert {answer.split(" ")[0] for asked, answer in answers if asked > locked} == {"REJECT"}
     assert passed > 300
