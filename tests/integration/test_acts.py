@@ -240,6 +240,48 @@ def test_what_is_set_survives_the_death_of_quota(tmp_path: Path) -> None:
     assert locked.startswith("REJECT 5.7.1 Sending mail with this login")
 
 
+def test_a_change_that_is_killed_is_done_with_its_audit_or_not_at_all(tmp_path: Path) -> None:
+    """At any moment of it; one that was answered is done."""
+    number = 4000
+
+    def change(admin: Admin, name: str) -> bool:
+        """Whether it was answered."""
+        changes = [pb.Change(account=f"{name}-{of}".encode(), set_limit=5) for of in range(number)]
+        try:
+            return admin.change(*changes).done == number
+        except grpc.RpcError:
+            return False
+
+    def kept(admin: Admin, name: str) -> tuple[int, int]:
+        """How many limits and how many entries of the audit log there are."""
+        limits = admin.calls.ListOverrides(pb.ListOverridesRequest(after=f"{name}-".encode(), most=5000))
+        entries = admin.calls.Audit(pb.AuditRequest(most=5000)).entries
+        of_this = f"{name}-".encode()
+        return (
+            sum(of.account.startswith(of_this) for of in limits.overrides),
+            sum(of.account.startswith(of_this) for of in entries),
+        )
+
+    with running(tmp_path) as services:
+        with admin_of(services) as admin:
+            started = time.monotonic()
+            assert change(admin, "whole")
+            seconds = time.monotonic() - started
+            assert kept(admin, "whole") == (number, number)
+        for name, share in (("middle", 0.5), ("late", 0.8), ("end", 1.0)):
+            with admin_of(services) as admin, ThreadPoolExecutor(1) as pool:
+                answered = pool.submit(change, admin, name)
+                time.sleep(seconds * share)
+                services.kill("quota")
+                was_answered = answered.result()
+            services.start("quota")
+            services.wait_connected()
+            with admin_of(services) as admin:
+                found = kept(admin, name)
+
+            assert found in ({(number, number)} if was_answered else {(0, 0), (number, number)}), name
+
+
 def test_a_purge_leaves_nothing_but_its_entry(policy: PolicyClient, admin: Admin) -> None:
     """The export tells what there was, and then what is left."""
     send(policy, "-'Ümlaut\" @".encode().decode("latin-1"), 2)
