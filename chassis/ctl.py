@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +22,9 @@ from chassis.config import (
     read_file,
     tell_refused,
 )
-from chassis.launcher import SERVICES, Launcher
 from chassis.settings import (
     PREFIX,
+    SERVICES,
     ServiceSettings,
     SettingsError,
     declarations,
@@ -32,6 +33,8 @@ from chassis.settings import (
     registered,
     shown_value,
 )
+
+COMMANDS = "mtpolicyd.commands"
 
 app = typer.Typer(
     help="Run and ask univention-mtpolicyd, the policy service for Postfix.",
@@ -168,15 +171,36 @@ def _tell_doubts(configs: Mapping[str, Config[ServiceSettings]]) -> None:
 
 
 async def _run(settings: Mapping[str, ServiceSettings]) -> int:
+    # Here, since no other command needs it and what it imports.
+    from chassis.launcher import Launcher
+
     return await Launcher(settings).run()
 
 
 def main() -> None:
     """The console script."""
-    for point in sorted(entry_points(group="mtpolicyd.commands"), key=lambda point: point.name):
+    add_commands(_wanted(sys.argv[1:]))
+    app()
+
+
+def add_commands(points: Iterable[EntryPoint]) -> None:
+    """Load commands and add them to ours."""
+    for point in sorted(points, key=lambda point: point.name):
         command = point.load()
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=point.name)
         else:
             app.command(point.name)(command)
-    app()
+
+
+def _wanted(words: Sequence[str]) -> Iterable[EntryPoint]:
+    """The commands that these arguments can mean: the one that they name, none if it is one of ours, or all.
+
+    What a command imports takes longer than what it does: nobody shall wait for that of the others.
+    """
+    points = entry_points(group=COMMANDS)
+    own = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+    # The shell's completion, too, comes without words.
+    if words and words[0] in own:
+        return ()
+    return points.select(name=words[0] if words else "") or points

@@ -23,11 +23,9 @@ import aiohttp
 
 from chassis.errors import EXIT_START, StartError
 from chassis.logs import LineSink
-from chassis.settings import EXIT_SETTINGS, ServiceSettings
+from chassis.settings import EXIT_SETTINGS, SERVICES, ServiceSettings
 from chassis.sockets import FIRST_PASSED, inherited, listening
 
-# In the order of starting; stopped in the opposite one.
-SERVICES = ("quota", "decision", "frontend")
 RESTART_FIRST_SECONDS = 0.2
 RESTART_MOST_SECONDS = 10.0
 # A service that ran so long was well: the next restart is quick again.

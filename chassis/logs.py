@@ -15,7 +15,8 @@ from typing import Any, TextIO
 
 import structlog
 
-MAX_VALUE_CHARACTERS = 256
+from chassis.printable import printable
+
 TRACE_FRAMES = 5
 
 
@@ -152,11 +153,3 @@ def printable_values(_: Any, __: str, event: MutableMapping[str, Any]) -> Mutabl
         if not isinstance(value, int | float | None):
             event[key] = printable(value)
     return event
-
-
-def printable(value: object) -> str:
-    """Show a value as at most 256 printable ASCII characters; everything else becomes an escape."""
-    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-    if not (text.isascii() and text.isprintable()):
-        text = text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 3] + "..."

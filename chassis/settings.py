@@ -21,6 +21,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from chassis.sockets import Listeners
 
+# In the order of starting; stopped in the opposite one.
+SERVICES = ("quota", "decision", "frontend")
 PREFIX = "MTPOLICYD_"
 # The test suite's own switches are no settings of a service, but may stand in the same environment.
 TEST_PREFIX = "MTPOLICYD_TEST_"

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from chassis.logs import printable
+from chassis.printable import printable
 from chassis.reload import Reloader
 from chassis.settings import setting_lines
 from decision.country_files import Database

@@ -21,9 +21,9 @@ import geoip2.database
 import geoip2.errors
 import maxminddb
 
-from chassis.logs import printable
+from chassis.printable import printable
 from decision.addresses import Address
-from decision.settings import BUILT_IN
+from decision.data import BUILT_IN
 
 SAMPLED_RECORDS = 1000
 MAX_FILE_BYTES = 1 << 30  # the largest that is sold, with cities and providers, has half of it

@@ -27,8 +27,9 @@ from decision.country_data import (
     open_in_place,
     private_copy,
 )
+from decision.data import BUILT_IN
 from decision.origins import RESULTS, Origins
-from decision.settings import BUILT_IN, COUNTRY_FILES
+from decision.settings import COUNTRY_FILES
 
 INTERVAL_SECONDS = 2.0
 BUILT_IN_NAME = "built-in"  # to people; the settings and metrics call it `builtin`

@@ -22,6 +22,7 @@ from chassis.settings import (
 )
 from decision.account import account_of
 from decision.countries import GROUPS, expand, names_of
+from decision.data import BUILT_IN
 from decision.verdict import Mode
 
 MAX_THRESHOLD = 10**9
@@ -29,7 +30,6 @@ MAX_THRESHOLD = 10**9
 MIN_RECORD_BYTES = 100_000
 MAX_RECORD_BYTES = 10**12
 MAX_RECORD_FILES = 1000
-BUILT_IN = "builtin"  # stands in the list of databases for the one that comes with the program
 COUNTRY_FILES = "*Country*.mmdb"
 RULE_NAMES = ("country", "quota")  # decision.rules builds them; each has a <name>_mode below
 

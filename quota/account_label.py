@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
 
-from chassis.logs import printable
+from chassis.printable import printable
 
 HASH_BYTES = 8
 CACHED_ADDRESSES = 16384

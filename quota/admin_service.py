@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import grpc
 
-from chassis.logs import Logger, printable
+from chassis.logs import Logger
 from chassis.metrics import Metrics
+from chassis.printable import printable
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminServicer
 from quota.admin_messages import (
@@ -25,7 +26,15 @@ from quota.admin_messages import (
     that_fit,
     top_message,
 )
-from quota.admin_token import AUDITED_TRIES, MIN_TOKEN_BYTES, SECONDS_AN_ENTRY, Bucket, TokenGuard, Try
+from quota.admin_token import (
+    AUDITED_TRIES,
+    MIN_TOKEN_BYTES,
+    SECONDS_AN_ENTRY,
+    TOKEN_METADATA,
+    Bucket,
+    TokenGuard,
+    Try,
+)
 from quota.overrides import AuditEntry, Change, Request
 from quota.periods import day_of
 from quota.reporting import origin_message
@@ -40,7 +49,6 @@ from quota.store.interface import (
 )
 from quota.writer import TooManyActsError, Writer
 
-TOKEN_METADATA = "mtpolicyd-token"  # noqa: S105
 READERS = 2  # at a time
 CHANGE_SECONDS = 30.0  # a client that sends its changes so slowly is not waited for
 MAX_LISTED = 5000

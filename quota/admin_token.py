@@ -16,6 +16,7 @@ from pathlib import Path
 from chassis.config import read_file
 from chassis.settings import SettingsError
 
+TOKEN_METADATA = "mtpolicyd-token"  # noqa: S105  # of a request
 TOKEN_FILE = "admin.token"  # noqa: S105  # in the state directory
 TOKEN_BYTES = 32
 MIN_TOKEN_BYTES = 16

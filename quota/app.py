@@ -10,7 +10,8 @@ import grpc.aio
 from chassis.config import Config, read_file
 from chassis.errors import StartError
 from chassis.grpc_server import grpc_server
-from chassis.logs import Logger, printable
+from chassis.logs import Logger
+from chassis.printable import printable
 from chassis.reload import Reloader
 from chassis.service import Runtime
 from chassis.settings import SettingsError, setting_lines

@@ -9,7 +9,7 @@ from admin.talk.services import decision_settings, run
 from admin.talk.token import read_token, who
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
-from quota.admin_service import TOKEN_METADATA
+from quota.admin_token import TOKEN_METADATA
 from quota.store.interface import MAX_CHANGES
 
 CHANGES_A_MESSAGE = 500

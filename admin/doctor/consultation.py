@@ -19,7 +19,7 @@ from admin.doctor.seen_clients import DEFAULT, newest_mails
 from admin.doctor.verdict import Answer
 from admin.doctor.wording import language
 from chassis.config import load_or_exit
-from chassis.logs import printable
+from chassis.printable import printable
 from chassis.settings import EXIT_SETTINGS, Address
 from decision.settings import Settings as DecisionSettings
 from frontend.settings import Settings as FrontendSettings

@@ -18,7 +18,7 @@ from admin.doctor.findings import Finding, Severity
 from admin.doctor.flows import Ask
 from admin.doctor.verdict import Answer, Verdict
 from admin.doctor.wording import Language, sentence, term
-from chassis.logs import printable
+from chassis.printable import printable
 
 # Without a terminal nobody says how wide a line may be.
 PIPE_COLUMNS = 160

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from admin.replay.difference import AccountDifference, Comparison
 from admin.talk.names import as_text
-from chassis.logs import printable
+from chassis.printable import printable
 
 MOST_ACCOUNTS = 100
 MOST_NAMES = 3

@@ -27,7 +27,7 @@ from admin.talk.names import as_text
 from admin.talk.options import read_user
 from chassis.config import load_or_exit
 from chassis.grpc_server import open_channel
-from chassis.logs import printable
+from chassis.printable import printable
 from chassis.settings import EXIT_SETTINGS, Address
 from decision.settings import Settings
 from protos import quota_pb2 as pb

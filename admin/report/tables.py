@@ -10,7 +10,7 @@ from rich.text import Text
 
 from admin.report.summary import AccountRow, CountryRow
 from admin.talk.names import as_text
-from chassis.logs import printable
+from chassis.printable import printable
 from decision.countries import name_of
 
 SHOWN = 3  # countries or networks in one cell

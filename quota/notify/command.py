@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from chassis.config import load_or_exit
-from chassis.logs import printable
+from chassis.printable import printable
 from chassis.settings import EXIT_SETTINGS, complain
 from quota.notify.channels import channels_of
 from quota.notify.interface import Channel, NotDeliveredError, RefusedError

@@ -1,11 +1,21 @@
 """What a channel is: one way to tell somebody, and how it can fail."""
 
+from enum import StrEnum
 from typing import Protocol
 
 from quota.notify.notification import Notification
 
 CHANNELS = ("mail", "webhook")
 TOTAL_SECONDS = 30.0  # for one delivery, whatever the receiver does
+
+
+class Tls(StrEnum):
+    """How the relay is spoken to."""
+
+    OFF = "off"
+    OPPORTUNISTIC = "opportunistic"  # STARTTLS if it is offered, whoever has the certificate
+    REQUIRED = "required"  # STARTTLS, and a certificate that is trusted
+    IMPLICIT = "implicit"  # TLS from the first byte (RFC 8314, 3.3), and a certificate that is trusted
 
 
 class NotDeliveredError(Exception):

@@ -6,14 +6,13 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import aiosmtplib
 
 from chassis.settings import Address, SettingsError
-from quota.notify.interface import TOTAL_SECONDS, NotDeliveredError, RefusedError
+from quota.notify.interface import TOTAL_SECONDS, NotDeliveredError, RefusedError, Tls
 from quota.notify.message import build
 from quota.notify.notification import Notification
 from quota.notify.reasons import of_os, one_line
@@ -23,15 +22,6 @@ from quota.notify.template import BUILT_IN, parse, read
 
 QUIT_SECONDS = 2.0
 _PERMANENT = 500
-
-
-class Tls(StrEnum):
-    """How the relay is spoken to."""
-
-    OFF = "off"
-    OPPORTUNISTIC = "opportunistic"  # STARTTLS if it is offered, whoever has the certificate
-    REQUIRED = "required"  # STARTTLS, and a certificate that is trusted
-    IMPLICIT = "implicit"  # TLS from the first byte (RFC 8314, 3.3), and a certificate that is trusted
 
 
 class Relay(NamedTuple):

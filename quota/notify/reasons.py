@@ -2,7 +2,7 @@
 
 import os
 
-from chassis.logs import printable
+from chassis.printable import printable
 
 
 def of_os(error: OSError) -> str:

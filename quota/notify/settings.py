@@ -24,7 +24,7 @@ from chassis.settings import (
     SettingsError,
     split_list,
 )
-from quota.notify.mail import Tls
+from quota.notify.interface import Tls
 from quota.notify.notification import FIELDS, KINDS
 from quota.notify.template import parse
 

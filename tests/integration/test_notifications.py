@@ -18,8 +18,8 @@ from yarl import URL
 
 from chassis.settings import Address
 from chassis.tasks import background
-from quota.notify.interface import Channel
-from quota.notify.mail import MailChannel, Relay, Tls
+from quota.notify.interface import Channel, Tls
+from quota.notify.mail import MailChannel, Relay
 from quota.notify.webhook import WebhookChannel
 from tests.support.effort import slack
 from tests.support.loops import in_uvloop

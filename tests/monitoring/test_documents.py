@@ -1,13 +1,14 @@
 """docs/MONITORING.md and the runbooks say what is."""
 
-import os
 import re
 import subprocess
-import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from chassis import ctl
 from tests.monitoring.metrics_table import ORDER, exposition, in_document, table
 from tests.monitoring.rules import RUNBOOKS
 from tests.monitoring.scenario import Scenario
@@ -66,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             }
 
 
-def test_commands_of_the_documents_exist() -> None:
+def test_commands_of_the_documents_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command and option of mtpolicyctl."""
     text = "".join(page.read_text() for page in [*PAGES, ROOT / "docs/admin.md", ROOT / "README.md"])
     spoken = {
@@ -76,19 +77,16 @@ def test_commands_of_the_documents_exist() -> None:
         )
         for option in ["", *re.findall(r" (--[a-z]+[a-z-]*)", rest)]
     }
-    program = Path(sys.executable).with_name("mtpolicyctl")
+    monkeypatch.setattr(ctl.app, "registered_commands", list(ctl.app.registered_commands))
+    monkeypatch.setattr(ctl.app, "registered_groups", list(ctl.app.registered_groups))
+    ctl.add_commands(entry_points(group=ctl.COMMANDS))
+    monkeypatch.setenv("COLUMNS", "200")
     helps = {
-        command: subprocess.run(
-            [program, *command.split(), "--help"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, "COLUMNS": "200"},
-        )
+        command: CliRunner().invoke(ctl.app, [*command.split(), "--help"])
         for command in {command for command, _ in spoken}
     }
 
     assert {"report", "geo", "show-config", "check-config", "test"} <= helps.keys()
     for command, option in spoken:
-        assert helps[command].returncode == 0, command
+        assert helps[command].exit_code == 0, command
         assert option in helps[command].stdout, (command, option)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chassis.config import CONFIG
-from chassis.launcher import SERVICES
+from chassis.settings import SERVICES
 from mtpolicyd_ucs.places import SETTINGS_FILE
 from tests.support.programs import require_program
 from tests.support.protos import ROOT

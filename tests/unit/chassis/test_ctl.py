@@ -1,8 +1,10 @@
 """`mtpolicyctl`."""
 
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ class FakeLauncher:
 def launcher(monkeypatch: Patch) -> None:
     """No test of this file starts a service."""
     monkeypatch.setattr(FakeLauncher, "given", None)
-    monkeypatch.setattr(ctl, "Launcher", FakeLauncher)
+    monkeypatch.setattr("chassis.launcher.Launcher", FakeLauncher)
 
 
 @pytest.fixture
@@ -207,6 +209,51 @@ def test_a_service_may_add_several_commands_under_one_name(monkeypatch: Patch, c
     assert "a private address has no country" in capsys.readouterr().out
     assert run_main(monkeypatch, "geo", "update", "--help") == 0
     assert "--provider" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("commands")
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        (["top", "--help"], {"top"}),
+        (["geo", "update", "--help"], {"geo"}),
+        (["check-config", "--help"], set()),
+        (["run", "--help"], set()),
+        (["--help"], {"geo", "top", "usage"}),
+        (["nosuch"], {"geo", "top", "usage"}),
+    ],
+)
+def test_what_no_argument_names_is_not_loaded(monkeypatch: Patch, words: list[str], loaded: set[str]) -> None:
+    """An admin waits for the imports of one command alone; the help has them all."""
+    seen: set[str] = set()
+
+    class Point(EntryPoint):
+        def load(self) -> object:
+            seen.add(self.name)
+            return super().load()
+
+    points = EntryPoints(
+        Point(point.name, point.value, point.group)
+        for point in entry_points(group=ctl.COMMANDS)
+        if point.name in ("geo", "top", "usage")
+    )
+    monkeypatch.setattr(ctl, "entry_points", lambda **_: points)
+    run_main(monkeypatch, *words)
+
+    assert seen == loaded
+
+
+def test_a_command_that_asks_imports_no_more_than_it_needs() -> None:
+    """Neither what the services need for their log and their ports, nor what other commands do."""
+    code = "import sys; sys.argv = ['mtpolicyctl', 'top', '--help']; from chassis.ctl import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-X", "importtime", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert done.returncode == 0
+    assert {"protos.quota_admin_pb2", "grpc", "pydantic"} <= imported
+    assert imported & {"aiohttp", "structlog", "aiosmtplib", "prometheus_client", "geoip2", "uvloop"} == set()
 
 
 @pytest.mark.usefixtures("commands")

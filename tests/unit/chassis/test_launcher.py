@@ -14,8 +14,8 @@ from pydantic import Field
 
 from chassis import launcher
 from chassis.http import metrics_server
-from chassis.launcher import SERVICES, Launcher
-from chassis.settings import Address, Endpoint, ServiceSettings
+from chassis.launcher import Launcher
+from chassis.settings import SERVICES, Address, Endpoint, ServiceSettings
 from chassis.sockets import Listeners, listening
 from tests.support.observed import Observed
 from tests.support.ports import free_port
@@ -472,11 +472,11 @@ async def test_if_the_launcher_is_killed_its_services_end(stage: Stage) -> None:
         "import asyncio, sys\n"
         f"sys.path.insert(0, {str(Path(launcher.__file__).parents[1])!r})\n"
         "from chassis import launcher\n"
-        "from chassis.settings import Address\n"
+        "from chassis.settings import SERVICES, Address\n"
         "class Settings:\n"
         f"    metrics_endpoint = Address('127.0.0.1', {stage.address.port})\n"
         "    listeners = None\n"
-        "asyncio.run(launcher.Launcher(dict.fromkeys(launcher.SERVICES, Settings())).run())\n"
+        "asyncio.run(launcher.Launcher(dict.fromkeys(SERVICES, Settings())).run())\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     await stage.until_all_run()

@@ -1,9 +1,7 @@
 """The process that opens a file first."""
 
 import asyncio
-import errno
 import os
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -13,7 +11,7 @@ import maxminddb
 import pytest
 
 from decision import country_check
-from decision.country_check import How, check_opening, check_whole, main, read_all
+from decision.country_check import check_opening, check_whole
 from decision.country_data import CountryDataError, NotExaminedError, descriptor_path, private_copy
 from tests.support.loops import in_uvloop
 from tests.support.mmdb import METADATA_MARKER, country_file, write_mmdb
@@ -227,11 +225,6 @@ async def test_the_last_line_is_the_reason(
     assert str(caught.value) == f"{good}: {reason}"
 
 
-def test_every_network_is_read(good: Path) -> None:
-    """Their number is known at the end."""
-    assert read_all(good) == 40
-
-
 async def test_a_file_that_takes_all_memory_is_refused(
     good: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -242,21 +235,3 @@ async def test_a_file_that_takes_all_memory_is_refused(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CountryDataError, match=r"good\.mmdb: MemoryError"):
         await check_whole(good, name=good)
-
-
-def test_the_reason_is_written_for_the_process_that_asked(
-    tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The exit code says the rest. A process that may set nothing for itself reads all the same."""
-
-    def forbidden(*_: int) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(os, "nice", forbidden)
-    monkeypatch.setattr(resource, "setrlimit", forbidden)
-    text = tmp_path / "text.mmdb"
-    text.write_bytes(b"no country data")
-
-    assert (main(How.WHOLE, str(good)), capsys.readouterr().err) == (0, "")
-    assert main(How.OPENING, str(text)) == 1
-    assert capsys.readouterr().err.count("\n") == 1

@@ -10,8 +10,8 @@ import pytest
 
 from chassis.settings import Address
 from quota.notify import mail as module
-from quota.notify.interface import NotDeliveredError, RefusedError
-from quota.notify.mail import MailChannel, Relay, Tls
+from quota.notify.interface import NotDeliveredError, RefusedError, Tls
+from quota.notify.mail import MailChannel, Relay
 from tests.support.loops import in_uvloop
 from tests.support.notifications import HOST, notification
 from tests.support.ports import free_port

@@ -7,7 +7,7 @@ import pytest
 
 from chassis.config import Config, ConfigFile, check
 from chassis.settings import Address, SettingsError, declarations
-from quota.notify.mail import Tls
+from quota.notify.interface import Tls
 from quota.notify.notification import KINDS
 from quota.settings import Settings
 
