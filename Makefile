@@ -8,6 +8,9 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 
 FUZZ_SECONDS ?= 300
 
+# The tests start our programs hundreds of times: each would compile them anew.
+QUICKLY := env -u PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-faults test-compose test-ucs test-doctor fuzz lint bench dashboards preview protos lock wheels deb help
 
 help:
@@ -31,7 +34,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/mtpolicyctl run
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(QUICKLY) $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-faults: $(VENV)/.dev
 	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
