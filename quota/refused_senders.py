@@ -7,7 +7,7 @@ Prometheus has scraped it keeps for its own retention time.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -78,28 +78,34 @@ class RefusedSenders(Collector):
         for reason in dict.fromkeys([*self._reasons, *now.counts]):
             total.add_metric([reason], now.counts.get(reason, 0))
         yield total
-        yield _value("blocked_senders_listed", "Accounts in the list of refused ones.", len(now.accounts))
-        truncated = name is not None and sum(now.counts.values()) > len(now.accounts)
+        listed = {} if name is None else _by_labels(now.accounts, name)
+        yield _value("blocked_senders_listed", "Accounts in the list of refused ones.", len(listed))
+        truncated = name is not None and sum(now.counts.values()) > len(listed)
         yield _value("blocked_senders_truncated", "1 if more are refused than are listed.", truncated)
         if self._refreshed is not None:
             yield _value(
                 "blocked_senders_refreshed_timestamp_seconds", "When the store was asked.", self._refreshed
             )
         if name is not None:
-            yield from _listed(now.accounts, name)
+            yield from _list(listed)
 
 
-def _listed(accounts: Iterable[RefusedAccount], name: Callable[[bytes], str]) -> Iterator[Metric]:
+def _by_labels(
+    accounts: Iterable[RefusedAccount], name: Callable[[bytes], str]
+) -> dict[tuple[str, str, str], RefusedAccount]:
+    """A series may be there once only: of accounts that are cut to one name the last refused one stands."""
+    rows: dict[tuple[str, str, str], RefusedAccount] = {}
+    for account in accounts:
+        rows.setdefault((name(account.account), account.rule, account.country or "unknown"), account)
+    return rows
+
+
+def _list(rows: Mapping[tuple[str, str, str], RefusedAccount]) -> Iterator[Metric]:
     since = _gauge("blocked_sender_since_timestamp_seconds", "The period's first refusal.", _LABELS)
     until = _gauge("blocked_sender_until_timestamp_seconds", "When it is no longer refused.", _LABELS)
     used = _gauge("blocked_sender_used", "Units that it has used of the limit that refuses it.", _LABELS)
     limit = _gauge("blocked_sender_limit", "That limit, in units.", _LABELS)
-    seen = set()
-    for account in accounts:
-        labels = (name(account.account), account.rule, account.country or "unknown")
-        if labels in seen:  # of two days, or cut to the same name: the newest stands
-            continue
-        seen.add(labels)
+    for labels, account in rows.items():
         since.add_metric(labels, account.since_unix_ms / 1000)
         until.add_metric(labels, account.until_unix_ms / 1000)
         if account.maximum is not None:

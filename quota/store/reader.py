@@ -69,11 +69,15 @@ _COUNTRIES_OF_ONE = (
 _REFUSED_COUNTS = (
     "SELECT rule, count(DISTINCT account) FROM refusal WHERE enforced AND until_ms > ? GROUP BY rule"
 )
+# Around midnight an account has a row of each day. The columns are those of the row with the last refusal
+# (https://sqlite.org/lang_select.html#bareagg).
 _REFUSED_NOW = """
-SELECT name, rule, last_country, first_ms, until_ms, last_maximum, last_decision_id, day, account
+SELECT day, account, name, rule, last_country, first_ms, until_ms, last_maximum, last_decision_id,
+    max(last_ms)
 FROM refusal JOIN account ON account.id = refusal.account
 WHERE enforced AND until_ms > ?
-ORDER BY last_ms DESC, account, rule LIMIT ?
+GROUP BY account, rule
+ORDER BY max(last_ms) DESC, account, rule LIMIT ?
 """
 _USED = "SELECT sum(used) FROM counter WHERE day = ? AND account = ? AND name = ?"
 
@@ -91,22 +95,15 @@ class SqliteReader:
     def refused_now(self, now_unix_ms: int, most: int) -> RefusedNow:
         with reading(self._path) as db:
             counts = dict(db.execute(_REFUSED_COUNTS, (now_unix_ms,)).fetchall())
-            accounts = [
-                RefusedAccount(
-                    name,
-                    rule,
-                    country,
-                    since_ms,
-                    until_ms,
-                    None if maximum is None else db.execute(_USED, (day, account, rule)).fetchone()[0],
-                    maximum,
-                    decision_id,
-                )
-                for name, rule, country, since_ms, until_ms, maximum, decision_id, day, account in db.execute(
-                    _REFUSED_NOW, (now_unix_ms, most)
-                ).fetchall()
-            ]
-        return RefusedNow(counts, tuple(accounts))
+            rows = db.execute(_REFUSED_NOW, (now_unix_ms, most)).fetchall()
+            accounts = tuple(_refused_account(db, row) for row in rows)
+        return RefusedNow(counts, accounts)
+
+
+def _refused_account(db: sqlite3.Connection, row: tuple[Any, ...]) -> RefusedAccount:
+    day, account, name, rule, country, since_ms, until_ms, maximum, decision_id, _ = row
+    used = None if maximum is None else db.execute(_USED, (day, account, rule)).fetchone()[0]
+    return RefusedAccount(name, rule, country, since_ms, until_ms, used, maximum, decision_id)
 
 
 @contextmanager

@@ -55,9 +55,15 @@ def test_the_list_is_bounded_and_the_totals_are_not(store: Store, reader: Reader
     assert [account.account for account in found.accounts] == [b"user4", b"user3"]
 
 
-def test_an_account_is_counted_once_around_midnight(store: Store, reader: Reader) -> None:
-    """Its refusals of two days stand in two rows."""
-    store.apply([refusal()], MIDNIGHT - 1)
-    store.apply([refusal()], MIDNIGHT + 1)
+def test_an_account_is_there_once_around_midnight(store: Store, reader: Reader) -> None:
+    """Its refusals of two days stand in two rows; the last one is shown, and takes one place of the list."""
+    store.apply([refusal(account=b"bob")], MIDNIGHT - 2)
+    store.apply([refusal(country="RU")], MIDNIGHT - 1)
+    store.apply([refusal(country="FR", decision_id="second")], MIDNIGHT + 1)
 
-    assert reader.refused_now(MIDNIGHT + 2, 10).counts == {"country": 1}
+    until = MIDNIGHT + 1 + REFUSED_MS
+    alice = RefusedAccount(b"alice", "country", "FR", MIDNIGHT + 1, until, None, None, "second")
+    found = reader.refused_now(MIDNIGHT + 2, 2)
+    assert found.counts == {"country": 2}
+    assert found.accounts[0] == alice
+    assert [account.account for account in found.accounts] == [b"alice", b"bob"]

@@ -92,12 +92,17 @@ async def test_names_can_be_hashed() -> None:
     assert (len(account), reason) == (16, "quota")
 
 
-async def test_an_account_of_two_days_is_listed_once() -> None:
-    """A series may be there once only; the newest stands."""
+async def test_accounts_that_are_cut_to_one_name_are_one_row() -> None:
+    """A series may be there once only: the last refused one stands, and the list says that one is missing."""
     shown = Shown()
-    await shown.refresh({"quota": 1}, ALICE, ALICE._replace(used=9))
+    long = b"x" * 2000
+    await shown.refresh(
+        {"quota": 2}, ALICE._replace(account=long + b"1"), ALICE._replace(account=long + b"2", used=9)
+    )
 
-    assert shown.seen.samples("blocked_sender_used") == {("alice", "quota", "DE"): 12}
+    assert list(shown.seen.samples("blocked_sender_used").values()) == [12]
+    assert shown.seen.sample("blocked_senders_listed") == 1
+    assert shown.seen.sample("blocked_senders_truncated") == 1
 
 
 async def test_a_store_that_cannot_be_read_leaves_the_last_list() -> None:

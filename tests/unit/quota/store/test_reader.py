@@ -89,6 +89,20 @@ def test_only_the_rows_that_are_asked_for_are_read(path: Path, store: SqliteStor
     assert any("SEARCH origin USING PRIMARY KEY (day=? AND account=?)" in step for *_, step in plan)
 
 
+@pytest.mark.parametrize(
+    ("query", "values"), [(module._REFUSED_COUNTS, (NOON,)), (module._REFUSED_NOW, (NOON, 50))]
+)
+def test_who_is_refused_now_is_found_by_an_index(
+    path: Path, store: SqliteStore, query: str, values: tuple[int, ...]
+) -> None:
+    """It is asked every five seconds: what has ended long ago costs nothing."""
+    with closing(sqlite3.connect(path)) as db:
+        steps = [step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+
+    assert any("INDEX refusal_until (until_ms>?)" in step for step in steps)
+    assert not any(step.startswith("SCAN") for step in steps)
+
+
 def test_a_damaged_store_is_a_store_error(path: Path) -> None:
     """Not SQLite's own."""
     path.write_bytes(b"this is no database " * 500)
