@@ -22,7 +22,6 @@ from dashboards.board import (
 )
 
 _SENDER = "mtpolicyd_blocked_sender_"
-_BY_COUNTRY, _BY_QUOTA = 'reason="country"', 'reason="quota"'
 _COUNTRIES = increase("mtpolicyd_blocks_total", by="country")
 
 
@@ -43,18 +42,17 @@ def build() -> Board:
 def _numbers(board: Board) -> None:
     red = colors((None, "green"), (1, "red"))
     board.add(
-        6,
+        12,
         4,
         number(
-            "Refused by country",
-            "Accounts; until an hour after the last refusal.",
-            query(f"sum({of('mtpolicyd_blocked_senders', _BY_COUNTRY)})"),
+            "Accounts refused now",
+            "By reason. country, lock: until an hour after the last refusal. quota: until midnight.",
+            query(f"sum by (reason) ({of('mtpolicyd_blocked_senders')})", "{{reason}}"),
         ).thresholds(red),
-        number(
-            "Refused by quota",
-            "Accounts; until midnight.",
-            query(f"sum({of('mtpolicyd_blocked_senders', _BY_QUOTA)})"),
-        ).thresholds(red),
+    )
+    board.add(
+        6,
+        4,
         number(
             "Not in the list",
             "The list below has the last refused only, as many as MTPOLICYD_METRICS_BLOCKED_SENDERS says.",
@@ -73,8 +71,8 @@ def _who() -> Table:
     each = "max by (account, reason, country)"
     panel = rows(
         "Who is refused now",
-        "The last refused first. Used and limit are of the quota; a refusal by country has none. Empty: "
-        "nobody, or MTPOLICYD_METRICS_ACCOUNTS is off.",
+        "Those whose refusals began last come first. Used and limit are of the quota; other refusals "
+        "have none. Empty: nobody, or MTPOLICYD_METRICS_ACCOUNTS is off.",
         [
             query(f"{each} ({of(f'{_SENDER}since_timestamp_seconds')}) * 1000", rows=True),
             query(f"{each} ({of(f'{_SENDER}used')})", rows=True),
@@ -132,7 +130,7 @@ def _trend(board: Board) -> None:
     panels: tuple[Panel, ...] = (
         lines(
             "Accounts refused",
-            "At each time.",
+            "At each time, by reason.",
             "short",
             query(f"sum by (reason) ({of('mtpolicyd_blocked_senders')})", "{{reason}}"),
         ).decimals(0),

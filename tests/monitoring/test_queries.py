@@ -30,8 +30,11 @@ EXPECTED: Mapping[tuple[str, str, str], list[tuple[Mapping[str, str], float]]] =
     ("overview", "Mail with a login", ""): [({}, 0)],
     ("overview", "Instances up", ""): [({}, len(SERVICES))],
     ("overview", "Accounts refused now", ""): [({}, 2)],
-    ("blocked-senders", "Refused by country", ""): [({}, 1)],
-    ("blocked-senders", "Refused by quota", ""): [({}, 1)],
+    ("blocked-senders", "Accounts refused now", "{{reason}}"): [
+        ({"reason": "country"}, 1),
+        ({"reason": "quota"}, 1),
+        ({"reason": "lock"}, 0),
+    ],
     ("blocked-senders", "Not in the list", ""): [({}, 0)],
     ("blocked-senders", "Accounts refused", "{{reason}}"): [
         ({"reason": "country"}, 1),

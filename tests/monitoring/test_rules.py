@@ -91,9 +91,22 @@ CASES = [
             f'mtpolicyd_blocked_senders{{reason="country",{QUOTA}}}': "0x2 1x5 0x9",
             f"mtpolicyd_blocked_senders_listed{{{QUOTA}}}": "0x2 1x5 0x9",
         },
-        fires={"5m": [{"account": "eve", "country": "US", "reason": "country"}]},
+        fires={"5m": [{"account": "eve", "reason": "country"}]},
         silent=["1m", "10m"],
         text=STOLEN_TEXT,
+    ),
+    Case(
+        "MtpolicydStolenAccount",
+        "a thief comes from one country after the other: that is one alert, whatever the login is made of",
+        {
+            since(r"a\\x80", "country", "BR"): "1000x3 stale",
+            since(r"a\\x80", "country", "VN"): "_x3 1000x9",
+        },
+        fires={"5m": [{"account": r"a\x80", "reason": "country"}]},
+        text={
+            "summary": r"Account a\x80 is refused by the country rule",
+            "description": STOLEN_TEXT["description"].replace("US", "VN"),
+        },
     ),
     Case(
         "MtpolicydStolenAccount",
