@@ -23,6 +23,8 @@ UNUSED = {
     "filter": "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n",
     "nat": "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\nCOMMIT\n",
 }
+INTERFACES = Path("/sys/class/net")
+OF_DOCKER = ("br-", "docker", "veth")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -70,7 +72,9 @@ def running_engine() -> Iterator[Engine]:
         # Two engines would have the same networks: what is sent to one's container arrives at the other's.
         lock = stack.enter_context(LOCK.open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
+        stack.enter_context(_ended_in_order())
         stack.enter_context(_firewall_restored())
+        stack.enter_context(_no_network_left())
         directory = Path(tempfile.mkdtemp(prefix="mtpolicyd-docker-", dir="/tmp"))
         stack.callback(_remove, directory)
         engine = Engine(directory)
@@ -78,6 +82,9 @@ def running_engine() -> Iterator[Engine]:
         log = stack.enter_context((directory / "log").open("wb"))
         process = subprocess.Popen(
             [
+                # Whatever ends the tests, the engine does not outlive them.
+                "setpriv",
+                "--pdeathsig=TERM",
                 "dockerd",
                 f"--config-file={directory}/daemon.json",
                 f"--data-root={directory}/data",
@@ -133,6 +140,31 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
         raise
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends the tests as Ctrl-C does: containers, networks and mounts go before the engine does."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _no_network_left() -> Iterator[None]:
+    """An engine leaves the bridges of networks that nobody has removed. Raises AssertionError for such."""
+    before = set(INTERFACES.iterdir())
+    yield
+    left = {path.name for path in set(INTERFACES.iterdir()) - before if path.name.startswith(OF_DOCKER)}
+    for name in left:
+        subprocess.run(["ip", "link", "delete", name], env={"PATH": SEARCH_PATH}, check=False)
+    assert left == set(), "the tests have left networks"
 
 
 @contextmanager

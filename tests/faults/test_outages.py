@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.effort import FULL, LONG, slack
+from tests.support.effort import FULL, slack
 from tests.support.load import Load
 from tests.support.policy import AMERICAN, PolicyClient, new_instance
 from tests.support.services import SERVICES, Services, running, wait_until
 
 # The longest that a request of a user waits while one of these does not answer.
 DEADLINE_SECONDS = {"decision": 3.0, "quota": 1.5}
-# Long enough for an outage to be old, which is so after 5 s.
-MISSING_SECONDS = 60 if LONG else 10 if FULL else 6
+MISSING_SECONDS = 60.0
 
 
 def ask(services: Services, **attributes: str) -> tuple[str, float]:

@@ -1,7 +1,6 @@
 """How much the fault tests do, and how patient they are; each by a variable of the environment.
 
-`make test` does a few rounds of everything, `make test-faults` the full number, and
-MTPOLICYD_TEST_LONG=1 what takes minutes.
+`make test` does a few rounds of everything, `make test-faults` the full number.
 """
 
 import os
@@ -10,8 +9,7 @@ import threading
 import time
 
 # Read before any test clears the environment.
-LONG = os.environ.get("MTPOLICYD_TEST_LONG") == "1"
-FULL = LONG or os.environ.get("MTPOLICYD_TEST_FULL") == "1"
+FULL = os.environ.get("MTPOLICYD_TEST_FULL") == "1"
 # What chooses victims and moments; the summary names it, so that a run can be repeated.
 SEED = int(os.environ.get("MTPOLICYD_TEST_SEED") or secrets.randbelow(10**6))
 # What a loaded machine may add to a time that is measured from outside. On an idle one 0.1 s is enough, the
