@@ -26,8 +26,11 @@ class Connections(Protocol):
     def refused(self, connection: "PolicyConnection", error: WireError) -> None:
         """Its bytes were no request; it has been closed."""
 
-    def later(self, turn: Callable[[], None]) -> None:
-        """Call `turn` when all that is ready now has had its turn."""
+    def wait_for_turn(self, turn: Callable[[], None]) -> None:
+        """Call `turn` when all that is ready now has had its turn and there is a place (turns.py)."""
+
+    def leave_turn(self) -> None:
+        """The place is free again."""
 
 
 class Asker(Protocol):
@@ -41,7 +44,7 @@ class PolicyConnection(asyncio.BufferedProtocol):
     """Asks one request at a time, so replies leave in the order of the requests.
 
     A client that sends its next requests before it has heard, which Postfix does not, has one request asked
-    in each turn of the loop, and is not read from meanwhile: it holds nobody up and fills no memory.
+    in each turn that it gets, and is not read from meanwhile: it holds nobody up and fills no memory.
     """
 
     def __init__(self, connections: Connections, asker: Asker) -> None:
@@ -51,6 +54,7 @@ class PolicyConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._asking = False  # a request is out
         self._waits_for_turn = False
+        self._has_turn = False
         self._wants_more = True  # what is buffered is not a whole request
         self._writable = True
         self._reading = True
@@ -138,19 +142,29 @@ class PolicyConnection(asyncio.BufferedProtocol):
 
     def _answer(self, reply: bytes) -> None:
         self._asking = False
+        if self._has_turn:
+            self._leave_turn()
         self.idle_since = time.monotonic()
         if self._transport is None:
             return
         self._transport.write(reply)
         if self._parser.buffered or self._at_eof:
             self._waits_for_turn = True
-            self._connections.later(self._take_turn)
+            self._connections.wait_for_turn(self._take_turn)
         else:
             self._close_if_idle()
 
     def _take_turn(self) -> None:
         self._waits_for_turn = False
+        self._has_turn = True
         self._proceed()
+        # What was asked gives the place back with its answer, which may have come by now.
+        if self._has_turn and not self._asking:
+            self._leave_turn()
+
+    def _leave_turn(self) -> None:
+        self._has_turn = False
+        self._connections.leave_turn()
 
     def _close_if_idle(self) -> None:
         if self._closing_when_idle and not self._asking and not self._parser.buffered and self._transport:

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from chassis.errors import StartError
@@ -13,6 +13,7 @@ from chassis.sockets import BACKLOG
 from frontend.clients import AllowedClients
 from frontend.connection import Asker, PolicyConnection
 from frontend.policy_wire import WireError, WireErrorKind
+from frontend.turns import Turns
 
 # Above smtpd_policy_service_max_ttl (1,000 s): Postfix closes first and never meets a closed connection.
 IDLE_SECONDS = 1200.0
@@ -37,6 +38,9 @@ class PolicyServer:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._connections: set[PolicyConnection] = set()
+        turns = Turns(self._loop.call_soon)
+        # See frontend.connection.Connections.
+        self.wait_for_turn, self.leave_turn = turns.wait, turns.leave
         self._empty = asyncio.Event()
         self._open = metrics.gauge("connections_open", "Connections from Postfix that are open.")
         self._total = metrics.counter("connections_total", "Connections from Postfix.")
@@ -76,10 +80,6 @@ class PolicyServer:
         """See frontend.connection.Connections."""
         self._errors[error.kind].inc()
         self._log.warning("protocol_error", kind=error.kind, client=connection.peer)
-
-    def later(self, turn: Callable[[], None]) -> None:
-        """See frontend.connection.Connections."""
-        self._loop.call_soon(turn)
 
     @asynccontextmanager
     async def listening(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.effort import FULL, slack
+from tests.support.effort import FULL, STANDSTILL
 from tests.support.policy import PolicyClient, encode, request
 from tests.support.programs import unmet
 from tests.support.protos import ROOT
@@ -25,6 +25,9 @@ MOST = 6000
 FLOOD_SECONDS = 20.0 if FULL else 3.0
 MALFORMED = 100_000 if FULL else 5_000
 P99_SECONDS = 0.05
+# Besides, so many times what it takes without the flood: whatever else runs here takes its share.
+CALM_SECONDS = 1.0
+TIMES_CALM = 5
 MEGABYTE = 1024 * 1024
 GOOD_CLIENTS = 4
 # What is no request, each in another way; tests/unit has the kinds one by one.
@@ -76,9 +79,9 @@ class GoodClients:
         self._stop = threading.Event()
         self.seconds: list[float] = []
         self.problems: list[object] = []
-        self._threads = [
-            threading.Thread(target=self._ask, args=(f"good{number}",)) for number in range(GOOD_CLIENTS)
-        ]
+        with self.asking():
+            time.sleep(CALM_SECONDS)
+        self._calm_p99 = self._p99()
 
     def _ask(self, user: str) -> None:
         try:
@@ -97,20 +100,28 @@ class GoodClients:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        for thread in self._threads:
+        self._stop.clear()
+        self.seconds.clear()
+        threads = [
+            threading.Thread(target=self._ask, args=(f"good{number}",)) for number in range(GOOD_CLIENTS)
+        ]
+        for thread in threads:
             thread.start()
         try:
             yield
         finally:
             self._stop.set()
-            for thread in self._threads:
+            for thread in threads:
                 thread.join(20)
+
+    def _p99(self) -> float:
+        return statistics.quantiles(self.seconds, n=100)[98]
 
     def assert_well_served(self) -> None:
         """Every answer was right, and of a hundred answers 99 were quick."""
         assert self.problems == []
         assert len(self.seconds) > 100
-        assert statistics.quantiles(self.seconds, n=100)[98] < P99_SECONDS + slack()
+        assert self._p99() < P99_SECONDS + TIMES_CALM * self._calm_p99 + STANDSTILL.longest
 
 
 @contextmanager

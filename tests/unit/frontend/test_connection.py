@@ -21,8 +21,12 @@ class Connections:
         self.turns: deque[Callable[[], None]] = deque()
         self.turning = False
         self.stopped = False  # the test turns the loop, turn by turn
+        self.places_left = 0
 
-    def later(self, turn: Callable[[], None]) -> None:
+    def leave_turn(self) -> None:
+        self.places_left += 1
+
+    def wait_for_turn(self, turn: Callable[[], None]) -> None:
         self.turns.append(turn)
         if not (self.turning or self.stopped):
             self.turning = True
@@ -286,6 +290,33 @@ def test_a_client_ahead_of_its_replies_has_one_request_asked_in_a_turn() -> None
         assert client.asker.instances == asked
     assert not client.connections.turns
     assert client.transport.written == DUNNO * 4
+    assert client.connections.places_left == 3
+
+
+@pytest.mark.parametrize("vanishes", [False, True])
+def test_the_place_of_a_turn_is_left_with_the_answer(vanishes: bool) -> None:
+    """Not before, and also when the client has gone meanwhile."""
+    client = Client()
+    client.send(without_login(b"1") + with_login(b"2"))
+    before = client.connections.places_left
+    if vanishes:
+        client.vanish()
+    client.asker.answer(b"2")
+
+    assert (before, client.connections.places_left) == (0, 1)
+
+
+def test_a_turn_in_which_nothing_can_be_asked_leaves_its_place() -> None:
+    """The client has gone, or its next bytes are no request."""
+    for half in (True, False):
+        client = Client()
+        client.connections.stopped = True
+        client.send(without_login(b"1") + b"nonsense\n\n")
+        if half:
+            client.vanish()
+        client.connections.turns.popleft()()
+
+        assert client.connections.places_left == 1
 
 
 def test_what_is_read_and_written_at_a_time_is_bounded() -> None:
