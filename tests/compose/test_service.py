@@ -162,6 +162,25 @@ def test_a_service_that_dies_comes_back_and_nothing_is_forgotten(stack: Stack, l
     assert used_up(port, login) == LIMIT - 5
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_docker_has_killed_returns_with_up(
+    stack: Stack, engine: Engine, login: str, name: str
+) -> None:
+    """Docker takes `docker kill` for a wish: it stays away until then. The counts are those of before."""
+    (port,) = stack.policy_ports()
+    send(port, login, 5)
+    killed = stack.container(name)["Id"]
+
+    engine.docker("kill", killed)
+    time.sleep(1)
+    assert not _state(engine, killed)["Running"]
+    stack.compose("up", "-d", name)
+
+    stack.wait_healthy(name)
+    stack.wait_connected()
+    assert used_up(port, login) == LIMIT - 5
+
+
 def test_the_counts_survive_down_and_up(stack: Stack, login: str) -> None:
     """They are in a volume, which `down` leaves."""
     send(stack.policy_ports()[0], login, 5)

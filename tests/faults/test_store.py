@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.disks import fill_up, remount, small_disk
+from tests.support.disks import fill_up, remount, small_disk, unwritable
 from tests.support.effort import FULL, slack
 from tests.support.launching import READY, launched, pid_of, read_until, signal_to
 from tests.support.load import LIMIT, Load, charged
@@ -83,7 +83,9 @@ def test_a_lock_costs_a_failure_action_in_time_and_ends_by_itself(tmp_path: Path
                 began = time.monotonic()
                 answer, seconds = ask(services, "meanwhile")
                 inbound, inbound_seconds = ask(services, "")
+                asked = time.monotonic()
                 down = not store_up(services)
+                scrape_seconds = time.monotonic() - asked
                 time.sleep(max(0.0, LOCKED_SECONDS - (time.monotonic() - began)))
             wait_until(lambda: store_up(services), seconds=1 + slack(), what="the store works again")
             load.wait_for_answers(100)
@@ -91,6 +93,8 @@ def test_a_lock_costs_a_failure_action_in_time_and_ends_by_itself(tmp_path: Path
         assert answer.startswith(DEFERRED)
         assert seconds < QUOTA_SECONDS + 0.1 + slack()
         assert (inbound, inbound_seconds < slack(), down) == ("DUNNO", True, True)
+        # A scrape waits for nothing.
+        assert scrape_seconds < slack()
         assert_told_once(services)
         load.books.assert_balanced(services)
 
@@ -102,15 +106,36 @@ def test_a_full_disk_costs_the_failure_action_until_there_is_room(tmp_path: Path
             load.wait_for_answers(100)
             filler = fill_up(disk)
             wait_until(lambda: not store_up(services), what="the disk is full")
-            answers = [ask(services, f"meanwhile{number}")[0] for number in range(3)]
+            answers = [ask(services, f"meanwhile{number}") for number in range(3)]
             inbound = ask(services, "")[0]
             filler.unlink()
             wait_until(lambda: store_up(services), what="there is room again")
             load.wait_for_answers(100)
 
-        assert [answer for answer in answers if not answer.startswith(DEFERRED)] == []
+        assert [answer for answer, _ in answers if not answer.startswith(DEFERRED)] == []
+        assert min(seconds for _, seconds in answers) < QUOTA_SECONDS
         assert inbound == "DUNNO"
         assert "database or disk is full" in services.log("quota")
+        assert_told_once(services)
+        load.books.assert_balanced(services)
+
+
+def test_a_store_that_refuses_writes_is_used_again_when_it_takes_them(tmp_path: Path) -> None:
+    """Under load: as with a full disk, and nothing has to be started again."""
+    with running_for_load(tmp_path) as services:
+        with Load(services.port) as load:
+            load.wait_for_answers(100)
+            with unwritable(tmp_path / "state" / "quota.sqlite3-wal"):
+                wait_until(lambda: not store_up(services), what="writing fails")
+                answers = [ask(services, f"meanwhile{number}") for number in range(3)]
+                inbound = ask(services, "")[0]
+            wait_until(lambda: store_up(services), what="writing works again")
+            load.wait_for_answers(100)
+
+        assert [answer for answer, _ in answers if not answer.startswith(DEFERRED)] == []
+        assert min(seconds for _, seconds in answers) < QUOTA_SECONDS
+        assert inbound == "DUNNO"
+        assert_told_once(services)
         load.books.assert_balanced(services)
 
 

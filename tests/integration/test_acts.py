@@ -133,6 +133,35 @@ def test_a_reset_in_the_middle_of_a_message(policy: PolicyClient, admin: Admin) 
     assert usage.days[0].used == 3
 
 
+def test_what_an_admin_ends_is_gone_from_the_metrics(tmp_path: Path) -> None:
+    """Totals and list, soon: by a reset, a limit, a permit, an unlock and a purge."""
+
+    def listed() -> tuple[set[str], float]:
+        since = "mtpolicyd_blocked_sender_since_timestamp_seconds"
+        names = {name for name in ends if services.metric("quota", since, account=name)}
+        return names, services.metric("quota", "mtpolicyd_blocked_senders")
+
+    ends = {
+        "reset": pb.Change(reset=BERLIN),
+        "raised": pb.Change(set_limit=50),
+        "permitted": pb.Change(permit=pb.Countries(codes=["US"])),
+        "unlocked": pb.Change(unlock=True),
+        "purged": pb.Change(purge=True),
+    }
+    with running(tmp_path, THRESHOLD="1") as services, admin_of(services) as admin:
+        admin.change(pb.Change(account=b"unlocked", lock=True))
+        with PolicyClient(services.port) as policy:
+            for name in ends:
+                origin = {"client_address": AMERICAN} if name in {"permitted", "purged"} else {}
+                assert send(policy, name, 2, **origin)[-1] != "DUNNO"
+        wait_until(lambda: listed() == (set(ends), 5), what="all are listed")
+
+        for name, change in ends.items():
+            change.account = name.encode()
+        admin.change(*ends.values())
+        wait_until(lambda: listed() == (set(), 0), what="none is listed")
+
+
 def test_a_lock_while_many_connections_send(services: Services, admin: Admin) -> None:
     """After the lock is answered nobody passes; what passed before is what was charged."""
     admin.change(pb.Change(account=b"flooding", set_limit=10**6))

@@ -69,7 +69,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_commands_of_the_documents_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command and option of mtpolicyctl."""
-    text = "".join(page.read_text() for page in [*PAGES, ROOT / "docs/admin.md", ROOT / "README.md"])
+    pages = [*PAGES, *(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / ".env.example"]
+    text = "".join(page.read_text() for page in pages)
     spoken = {
         (command, option)
         for command, rest in re.findall(

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from tests.support.programs import require_root, unmet
 
 
@@ -26,6 +28,18 @@ def small_disk(place: Path, *, megabytes: int) -> Iterator[Path]:
 def remount(place: Path, how: str) -> bool:
     """Make the disk `ro` or `rw`; whether that was possible: not `ro` while a file is open for writing."""
     return _run("mount", "-o", f"remount,{how}", str(place)) is None
+
+
+@contextmanager
+def unwritable(file: Path) -> Iterator[None]:
+    """Whoever has the file open can no longer write to it: chattr(1), on a file system that looks at it."""
+    require_root()
+    if (problem := _run("chattr", "+i", str(file))) is not None:
+        pytest.skip(f"this file system knows no immutable files: {problem}")
+    try:
+        yield
+    finally:
+        _run("chattr", "-i", str(file))
 
 
 def fill_up(disk: Path) -> Path:
