@@ -80,7 +80,8 @@ class RefusedSenders(Collector):
         yield total
         listed = {} if name is None else _by_labels(now.accounts, name)
         yield _value("blocked_senders_listed", "Accounts in the list of refused ones.", len(listed))
-        truncated = name is not None and sum(now.counts.values()) > len(listed)
+        # Where no list is wanted none is cut.
+        truncated = name is not None and self.most > 0 and sum(now.counts.values()) > len(listed)
         yield _value("blocked_senders_truncated", "1 if more are refused than are listed.", truncated)
         if self._refreshed is not None:
             yield _value(

@@ -39,6 +39,23 @@ def test_promtool_finds_nothing_odd_in_the_metrics(scenario: Scenario) -> None:
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_the_number_of_series_is_what_the_document_says(scenario: Scenario) -> None:
+    """All that are scraped, and those of countries, to within a tenth."""
+    series = [
+        line
+        for name in ORDER
+        for line in exposition(scenario.services, name).splitlines()
+        if not line.startswith("#")
+    ]
+    told = re.search(
+        r"Some (\d+) series, of which (\d+) are countries", (ROOT / "docs/MONITORING.md").read_text()
+    )
+
+    assert told
+    countries = [line for line in series if line.startswith("mtpolicyd_blocks_total")]
+    assert [len(series), len(countries)] == pytest.approx([int(number) for number in told.groups()], rel=0.1)
+
+
 @EVERY_PAGE
 def test_metrics_and_events_exist(page: Path) -> None:
     text = page.read_text()

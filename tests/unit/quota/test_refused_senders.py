@@ -72,6 +72,15 @@ async def test_a_cut_list_says_so() -> None:
     assert shown.seen.sample("blocked_senders_truncated") == 1
 
 
+async def test_a_list_of_length_0_is_not_cut() -> None:
+    """It is not wanted: nobody needs to be told of it all the time."""
+    shown = Shown(most=0)
+    await shown.refresh({"quota": 2})
+
+    assert shown.seen.samples("blocked_senders") == {("country",): 0, ("quota",): 2}
+    assert shown.seen.sample("blocked_senders_truncated") == 0
+
+
 async def test_without_names_there_are_totals_only() -> None:
     """And the store is not asked for names."""
     shown = Shown(AccountLabel.OFF)
