@@ -16,6 +16,7 @@ from tests.support.services import Services, wait_until
 
 ROUNDS = 20 if FULL else 5
 DEADLINE_SECONDS = {"DECISION": 3.0, "QUOTA": 1.5}
+ASKING = {"DECISION": "frontend", "QUOTA": "decision"}
 BETWEEN = pytest.mark.parametrize("asked", [pytest.param("DECISION", marks=pytest.mark.full), "QUOTA"])
 
 
@@ -39,11 +40,17 @@ def running_with_proxy(
 def assert_nobody_noticed(load: Load, services: Services, asked: str) -> None:
     """The books balance, and whoever waited was asked for again.
 
-    In each round a reply at least was lost: if it were not asked for again there would be as many failures.
+    On a slow machine some of those may reach their deadline all the same, but not most.
     """
     books = load.books
     books.assert_no_try_lost()
-    books.assert_hardly_a_failure(ROUNDS, DEADLINE_SECONDS[asked])
+    books.assert_patient(DEADLINE_SECONDS[asked])
+    sent, received = (
+        services.metric(ASKING[asked], "mtpolicyd_stream_items_total", direction=direction)
+        for direction in ("sent", "received")
+    )
+    assert sent - received >= ROUNDS
+    assert books.failure_actions < (sent - received) / 2
     assert books.slowest < DEADLINE_SECONDS[asked] + 0.1 + slack()
     books.assert_balanced(services)
 

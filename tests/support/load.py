@@ -94,14 +94,9 @@ class Books:
             self.problems.append(text)
 
     def assert_patient(self, deadline_seconds: float) -> None:
-        """Whoever heard of a failure had waited for the deadline."""
+        """Whoever heard of a failure had waited for the deadline, which a slow machine may reach."""
         assert self.default_actions == 0
         assert self.failure_actions == 0 or self.slowest > deadline_seconds
-
-    def assert_hardly_a_failure(self, fewer_than: int, deadline_seconds: float) -> None:
-        """None is to be heard of; a slow machine may reach a deadline now and then."""
-        self.assert_patient(deadline_seconds)
-        assert self.failure_actions < fewer_than or STANDSTILL.longest > deadline_seconds / 2
 
     def assert_no_try_lost(self) -> None:
         """No connection was closed, no reply came too late for Postfix, as far as the machine ran at all."""
