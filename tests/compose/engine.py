@@ -160,10 +160,13 @@ def _ended_in_order() -> Iterator[None]:
 def _no_network_left() -> Iterator[None]:
     """An engine leaves the bridges of networks that nobody has removed. Raises AssertionError for such."""
     before = set(INTERFACES.iterdir())
-    yield
-    left = {path.name for path in set(INTERFACES.iterdir()) - before if path.name.startswith(OF_DOCKER)}
-    for name in left:
-        subprocess.run(["ip", "link", "delete", name], env={"PATH": SEARCH_PATH}, check=False)
+    left: set[str] = set()
+    try:
+        yield
+    finally:
+        left |= {path.name for path in set(INTERFACES.iterdir()) - before if path.name.startswith(OF_DOCKER)}
+        for name in left:
+            subprocess.run(["ip", "link", "delete", name], env={"PATH": SEARCH_PATH}, check=False)
     assert left == set(), "the tests have left networks"
 
 
