@@ -1,23 +1,43 @@
 """TCP ports for the servers of the tests."""
 
+import fcntl
 import itertools
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 # Below the ports that the kernel gives to outgoing connections (ip_local_port_range begins at 32768): a load
 # test opens thousands of these.
 _FIRST, _END = 20_000, 32_000
-_WORKERS = 8
+_BLOCK = 500
+_LOCKS: list[int] = []
 
 
 def _numbers() -> Iterator[int]:
-    """Those of this worker of pytest-xdist, each in its turn: two workers never have one at a time."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-    share = (_END - _FIRST) // _WORKERS
-    first = _FIRST + worker * share
-    # Two runs at once begin at different places.
-    return itertools.islice(itertools.cycle(range(first, first + share)), os.getpid() % share, None)
+    """Those of a block that is this process's own, each in its turn.
+
+    A port is not in use while its service is killed: another worker, or another run on this machine, would
+    take it, and answer in the place of that service.
+    """
+    blocks = range(_FIRST, _END, _BLOCK)
+    first = next((block for block in blocks if _is_ours(block)), None)
+    assert first is not None, f"{len(blocks)} processes run tests on this machine: there are no ports left"
+    return itertools.cycle(range(first, first + _BLOCK))
+
+
+def _is_ours(block: int) -> bool:
+    """Whether nobody else had it; until this process ends."""
+    path = Path(tempfile.gettempdir(), f"mtpolicyd-test-ports-{block}")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _LOCKS.append(descriptor)
+    return True
 
 
 _numbers_left = _numbers()
