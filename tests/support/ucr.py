@@ -46,6 +46,12 @@ esac
 NOTHING_TO_ASK = "#!/bin/sh\nexit 2\n"
 
 
+def checking(state: Path) -> str:
+    """A command that is the packaged mtpolicyctl. Args: state: of the services."""
+    program = Path(sys.executable).with_name("mtpolicyctl")
+    return f'#!/bin/sh\nexport MTPOLICYD_STATEDIR={state}\nexec {program} "$@"\n'
+
+
 class Ucr:
     """Args: root: of all paths; mtpolicyctl: a command in the place of the packaged one."""
 

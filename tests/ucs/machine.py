@@ -32,6 +32,13 @@ Maintainer: Nobody <nobody@example.org>
 Description: a double of UCR
 """
 
+STUB = """Package: {name}
+Version: {version}
+Architecture: all
+Maintainer: Nobody <nobody@example.org>
+Description: stands in for what a test does not need
+"""
+
 
 def make_base(target: Path, repository: Path) -> None:
     """Debian with the double of UCR, and with a repository as its only source of packages."""
@@ -144,6 +151,17 @@ class Machine:
         """What a program prints."""
         (self.root / "srv/program.py").write_text(code)
         return self.said("python3 /srv/program.py")
+
+    def install_stub(self, name: str, version: str, files: dict[str, str]) -> None:
+        """A package of programs and units. Args: files: path, without the first /, to text."""
+        tree = self.root / "srv" / name
+        for path, text in files.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(text)
+            (tree / path).chmod(0o755 if "bin/" in path else 0o644)
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN/control").write_text(STUB.format(name=name, version=version))
+        self.run(f"dpkg-deb --build /srv/{name} /srv/{name}.deb && dpkg --install /srv/{name}.deb")
 
     def journal(self) -> str:
         done = subprocess.run(

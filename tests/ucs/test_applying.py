@@ -12,7 +12,7 @@ from mtpolicyd_ucs.firewall import PREFIX as FIREWALL
 from mtpolicyd_ucs.listening import Listening
 from tests.support.programs import require_program
 from tests.support.protos import ROOT
-from tests.support.ucr import Ucr
+from tests.support.ucr import Ucr, checking
 
 TARGET = "univention-mtpolicyd.target"
 SOCKET = "univention-mtpolicyd-frontend.socket"
@@ -26,30 +26,15 @@ DROP_IN = "etc/systemd/system/univention-mtpolicyd-frontend.socket.d/listen.conf
 def ucr(tmp_path: Path) -> Ucr:
     """With systemd running, and our target enabled and active."""
     root = tmp_path / "ucs"
-    state = root / "var/lib/univention-mtpolicyd"
-    lines = (
-        "#!/bin/sh",
-        f"export MTPOLICYD_STATEDIR={state}",
-        f'exec {Path(sys.executable).with_name("mtpolicyctl")} "$@"',
-    )
-    ucr = Ucr(root, mtpolicyctl="\n".join([*lines, ""]))
+    ucr = Ucr(root, mtpolicyctl=checking(root / "var/lib/univention-mtpolicyd"))
     (root / "run/systemd/system").mkdir(parents=True)
     for kind, units in {"is-active": (TARGET, SOCKET, FRONTEND), "is-enabled": (TARGET,)}.items():
         (root / kind).mkdir()
         for unit in units:
             (root / kind / unit).touch()
     ucr("register", "univention-mtpolicyd")
-    keep_as_the_services_do(ucr)
     ucr.called()
     return ucr
-
-
-def keep_as_the_services_do(ucr: Ucr) -> None:
-    """A good file has its copies."""
-    state = ucr.root / "var/lib/univention-mtpolicyd"
-    state.mkdir(parents=True, exist_ok=True)
-    for service in ("quota", "decision", "frontend"):
-        (state / f"settings-{service}.toml").write_text(ucr.settings_file.read_text())
 
 
 def test_a_change_that_the_services_take_by_themselves_starts_nothing(ucr: Ucr) -> None:
@@ -78,7 +63,8 @@ def test_a_wrong_value_is_told_by_the_name_of_its_variable(
     done = ucr("set", f"mtpolicyd/{name}={value}")
 
     assert f"univention-mtpolicyd: {reason}" in done.stderr
-    assert "the settings before stay in force, all of them, until this is mended" in done.stderr
+    assert f"mtpolicyd/{name}: the " in done.stderr
+    assert "in force until this is mended" in done.stderr
     assert ucr.called() == []
     assert (ucr.root / DROP_IN).read_text() == before
 
@@ -88,6 +74,20 @@ def test_it_is_told_again_until_it_is_mended(ucr: Ucr) -> None:
     ucr("set", "mtpolicyd/debug=9")
     assert "mtpolicyd/debug = 9 is not allowed" in ucr("set", "mtpolicyd/threshold=7").stderr
     assert ucr("set", "mtpolicyd/debug=1").stderr == ""
+
+
+def test_a_file_that_somebody_else_has_broken_is_told(ucr: Ucr) -> None:
+    """Then there is no good one, and the services have their last good copies."""
+    template = ucr.root / "etc/univention/templates/files/etc/univention-mtpolicyd/settings.toml"
+    template.write_text(template.read_text() + "colour = 7\n")
+    state = ucr.root / "var/lib/univention-mtpolicyd"
+    state.mkdir(parents=True)
+    for service in ("quota", "decision", "frontend"):
+        (state / f"settings-{service}.toml").write_text(ucr.settings_file.read_text())
+    told = ucr("set", "mtpolicyd/threshold=5").stderr
+
+    assert "colour is not a setting" in told
+    assert "the settings before stay in force, all of them, until this is mended" in told
 
 
 def test_what_was_hardly_meant_is_told(ucr: Ucr) -> None:

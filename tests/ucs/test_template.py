@@ -112,7 +112,7 @@ def test_a_template_that_fails_leaves_no_file_that_could_be_taken(ucr: Ucr) -> N
     """The services keep what they have, and the admin sees why."""
     template = ucr.root / "etc/univention/templates/files/etc/univention-mtpolicyd/settings.toml"
     template.write_text(
-        template.read_text().replace("settings_file import settings_file", "nothing import nothing")
+        template.read_text().replace("good_values import settings_file", "nothing import nothing")
     )
     told = ucr("commit", "/etc/univention-mtpolicyd/settings.toml").stderr
 

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 
-from mtpolicyd_ucs import applying, deployment, firewall, in_force, places, systemd
+from mtpolicyd_ucs import applying, compose, deployment, firewall, places, systemd
 from mtpolicyd_ucs.registry import load
 from mtpolicyd_ucs.telling import say, warn
 
@@ -12,17 +12,14 @@ from mtpolicyd_ucs.telling import say, warn
 def configure() -> None:
     """After the files are unpacked and UCR has written the settings: everything runs, with the new code."""
     registry = load()
-    found = in_force.in_force()
-    if found.settings is None:
-        # A variable was wrong before there was anything to fall back to.
-        in_force.make_last_good()
     systemd.reload_units()
     upgraded = systemd.is_active(deployment.TARGET)
     applying.carry_out(registry, start=True)
-    if upgraded:
+    running = systemd.is_active(deployment.TARGET)
+    if upgraded and running:
         # The socket stays: while a service starts anew, Postfix waits and is not refused.
         systemd.restart(*deployment.SERVICES)
-    elif systemd.is_active(deployment.TARGET):
+    elif running:
         say("the services run. Postfix does not ask them yet: see univention-mtpolicyd-activate --help")
 
 
@@ -36,16 +33,31 @@ def remove() -> None:
     systemd.reload_units()
 
 
+def with_containers() -> None:
+    """After the files of the containers are unpacked: they run if they are to, and with the new files."""
+    systemd.reload_units()
+    running = systemd.is_active(deployment.CONTAINERS)
+    applying.carry_out(load(), start=True)
+    if running:
+        systemd.restart_if_active(deployment.CONTAINERS)
+
+
 def without_containers() -> None:
-    """Before the files of the containers are removed."""
+    """Before the files of the containers are removed; their volumes with the counts stay."""
     if systemd.is_active(deployment.CONTAINERS):
         systemd.stop(deployment.CONTAINERS)
     systemd.disable(deployment.CONTAINERS)
+    compose.down()
 
 
 def main() -> None:
     """A package must be installed and removed even where this fails; it says what."""
-    steps = {"configure": configure, "remove": remove, "without-containers": without_containers}
+    steps = {
+        "configure": configure,
+        "remove": remove,
+        "with-containers": with_containers,
+        "without-containers": without_containers,
+    }
     try:
         steps[sys.argv[1]]()
     except (OSError, ImportError, subprocess.SubprocessError, systemd.UnitError) as error:

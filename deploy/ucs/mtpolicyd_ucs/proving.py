@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from mtpolicyd_ucs import compose, deployment, systemd
 from mtpolicyd_ucs.postfix import Smtpd
 
 SECONDS = 30
@@ -44,7 +45,7 @@ def is_asked(smtpd: Smtpd, settings: Mapping[str, str], recipient: str, login: L
 
 def requests(settings: Mapping[str, str]) -> float:
     """How many requests Postfix has made since the frontend was started. Raises OSError."""
-    return _metric(settings["frontend_metrics"], REQUESTS)
+    return _metric(settings, "frontend", REQUESTS)
 
 
 def wait_for_new_settings(settings: Mapping[str, str], since: float) -> bool:
@@ -52,7 +53,7 @@ def wait_for_new_settings(settings: Mapping[str, str], since: float) -> bool:
     end = time.monotonic() + SEEN_SECONDS
     while time.monotonic() < end:
         with suppress(OSError):
-            if _metric(settings["decision_metrics"], RELOADED) >= since:
+            if _metric(settings, "decision", RELOADED) >= since:
                 return True
         time.sleep(0.1)
     return False
@@ -81,9 +82,15 @@ def _begin_a_mail(smtpd: Smtpd, recipient: str, login: Login | None) -> None:
         session.rset()
 
 
-def _metric(address: str, name: str) -> float:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=SECONDS) as answer:
-        lines = answer.read().decode().splitlines()
+def _metric(settings: Mapping[str, str], service: str, name: str) -> float:
+    if systemd.is_active(deployment.CONTAINERS):
+        text = compose.metrics(service)
+    else:
+        address = settings[f"{service}_metrics"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=SECONDS) as answer:
+            text = answer.read().decode()
     return sum(
-        float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.partition("{")[0].partition(" ")[0] == name
     )

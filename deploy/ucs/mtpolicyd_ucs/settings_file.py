@@ -3,11 +3,11 @@
 The name of a variable is that of the setting without underscores: `mtpolicyd/countrymode` is `country_mode`.
 A value may be anything that somebody has typed, or that a policy of the directory says: it is written as one
 TOML string that can neither end early nor hold what UCR executes, so it changes its own key and no other.
-Whether it is allowed is for the services to say.
+Whether it is allowed is for the services to say: `good_values.py` asks them.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 PREFIX = "mtpolicyd/"
@@ -81,9 +81,20 @@ FIXED = {
 }
 
 
-def settings_file(registry: Registry) -> str:
-    """The text of the file. A variable that is not set, or empty, leaves the service's own default."""
-    return "\n".join(_lines(registry))
+def values_of(registry: Registry) -> dict[str, str]:
+    """Keys and TOML values. A variable that is not set, or empty, leaves the service's own default."""
+    texts = {setting: (registry.get(setting.variable) or "").strip() for setting in SETTINGS}
+    return {setting.key: setting.write(text) for setting, text in texts.items() if text}
+
+
+def text_of(values: Mapping[str, str], remarks: Mapping[str, str] | None = None) -> str:
+    """The text of the file.
+
+    Args:
+        values: by keys of SETTINGS, as `values_of` has them.
+        remarks: what stands in a comment about a key, which need not have a value; one line of plain ASCII.
+    """
+    return "\n".join(_lines(values, remarks or {}))
 
 
 def variable_of(key: str) -> str | None:
@@ -91,11 +102,12 @@ def variable_of(key: str) -> str | None:
     return next((setting.variable for setting in SETTINGS if setting.key == key), None)
 
 
-def _lines(registry: Registry) -> Iterator[str]:
-    for setting in SETTINGS:
-        value = (registry.get(setting.variable) or "").strip()
-        if value:
-            yield f"{setting.key} = {setting.write(value)}"
+def _lines(values: Mapping[str, str], remarks: Mapping[str, str]) -> Iterator[str]:
+    for key in (setting.key for setting in SETTINGS):
+        if key in remarks:
+            yield f"# {remarks[key]}"
+        if key in values:
+            yield f"{key} = {values[key]}"
     yield from (f"{key} = {as_text(value)}" for key, value in FIXED.items())
 
 

@@ -15,7 +15,8 @@ from mtpolicyd_ucs.settings_file import (
     as_number,
     as_text,
     as_words,
-    settings_file,
+    text_of,
+    values_of,
     variable_of,
 )
 
@@ -24,6 +25,10 @@ HOSTILE = st.text(st.characters()) | st.lists(
         ["@!@", "@%@", "@", "!", "%", '"', "'", "\\", "\n", "\r", "#", "=", "[x]", '"""', " ", "ä"]
     )
 ).map("".join)
+
+
+def settings_file(variables: dict[str, str]) -> str:
+    return text_of(values_of(variables))
 
 
 def test_every_setting_is_one_of_a_service() -> None:
@@ -48,6 +53,14 @@ def test_nothing_set_leaves_the_defaults() -> None:
     """Only where the services talk to each other is said."""
     assert tomllib.loads(settings_file({})) == FIXED
     assert tomllib.loads(settings_file({"mtpolicyd/threshold": "", "mtpolicyd/host": " "})) == FIXED
+
+
+def test_a_remark_stands_above_its_key_or_in_its_place() -> None:
+    """As a comment: it changes nothing."""
+    text = text_of({"debug": "2"}, {"debug": "the one before:", "threshold": "the default."})
+
+    assert text.splitlines()[:3] == ["# the one before:", "debug = 2", "# the default."]
+    assert tomllib.loads(text) == {"debug": 2, **FIXED}
 
 
 @pytest.mark.parametrize("service", ["frontend", "decision", "quota"])
