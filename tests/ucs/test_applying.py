@@ -1,5 +1,6 @@
 """What `ucr set` does beside writing the file: what the admin is told, and what systemd is told."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -120,6 +121,25 @@ def test_an_address_that_cannot_be_listened_on_is_told_and_the_one_before_stays(
     assert ucr.called() == ["daemon-reload", *anew, "daemon-reload", *anew]
 
 
+def test_for_a_port_that_somebody_has_nothing_is_stopped(ucr: Ucr) -> None:
+    """Not with this change, not with each later one; and the firewall is not opened for somebody else."""
+    before = (ucr.root / DROP_IN).read_text()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        told = ucr(
+            "set", f"mtpolicyd/port={server.getsockname()[1]}", "mtpolicyd/host=127.0.0.1,0.0.0.0"
+        ).stderr
+        assert f"cannot listen on {address}, the address before stays: somebody else does" in told
+        assert "cannot listen" in ucr("set", "mtpolicyd/threshold=5").stderr
+    assert ucr.called() == []
+    assert (ucr.root / DROP_IN).read_text() == before
+    assert FIREWALL not in ucr("dump").stdout
+
+    ucr("set", "mtpolicyd/threshold=6")
+    assert FIREWALL in ucr("dump").stdout
+    assert f"ListenStream={address}" in (ucr.root / DROP_IN).read_text()
+
+
 def test_while_nothing_runs_only_the_file_is_written(ucr: Ucr) -> None:
     """The next start listens there."""
     (ucr.root / "is-active" / SOCKET).unlink()
@@ -206,6 +226,14 @@ def test_containers_take_the_place_of_the_units(ucr: Ucr) -> None:
         f"enable --quiet {CONTAINERS}",
         f"start {CONTAINERS}",
     ]
+
+
+def test_containers_have_one_address_and_it_is_told(ucr: Ucr) -> None:
+    """The first of several."""
+    assert "one address" not in ucr("set", "mtpolicyd/host=127.0.0.1,127.0.0.2").stderr
+    told = ucr("set", "mtpolicyd/deployment=compose", "mtpolicyd/host=127.0.0.2,127.0.0.1").stderr
+
+    assert "containers are reached at one address alone: 127.0.0.2:12345" in told
 
 
 def test_compose_publishes_the_same_port_and_mounts_the_same_settings() -> None:

@@ -6,7 +6,7 @@ they have. What is left to do: tell the admin, move the policy port, open the fi
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,13 +38,20 @@ def carry_out(registry: ReadableRegistry, *, start: bool) -> None:
     if found is not None and found.settings is not None:
         with _told():
             where = listening(found.settings)
-            _move(where)
-            _tell_postfix_is_elsewhere(registry, where)
-            if _write_if_new(places.COMPOSE_VARIABLES, compose.variables(where, found.settings)):
-                systemd.restart_if_active(deployment.CONTAINERS)
-            firewall.open_for(registry, where, found.settings["allowed_clients"])
+            if _move(where):
+                _follow(registry, where, found.settings)
     with _told():
         deployment.arrange(registry, start=start)
+
+
+def _follow(registry: ReadableRegistry, where: Listening, settings: Mapping[str, str]) -> None:
+    """What goes with the place where the service listens."""
+    _tell_postfix_is_elsewhere(registry, where)
+    if _write_if_new(places.COMPOSE_VARIABLES, compose.variables(where, settings)):
+        if deployment.wants_containers(registry) and len(where.addresses) > 1:
+            warn(f"containers are reached at one address alone: {where.reached_at}")
+        systemd.restart_if_active(deployment.CONTAINERS)
+    firewall.open_for(registry, where, settings["allowed_clients"])
 
 
 @contextmanager
@@ -72,19 +79,27 @@ def _tell_postfix_is_elsewhere(registry: ReadableRegistry, where: Listening) -> 
         warn("Postfix still asks where the service was before: run univention-mtpolicyd-activate again")
 
 
-def _move(where: Listening) -> None:
+def _move(where: Listening) -> bool:
     """Have systemd listen there. What cannot be listened on is told, and the place before stays.
 
+    Returns:
+        Whether it listens there, or will when it is started.
+
     Raises:
-        UnitError: not even that one can.
+        UnitError: it listens nowhere.
     """
     before = places.LISTEN_DROP_IN.read_text() if places.LISTEN_DROP_IN.exists() else None
-    if not _write_if_new(places.LISTEN_DROP_IN, where.drop_in()):
-        return
+    if before == where.drop_in():
+        return True
     running = systemd.is_active(deployment.SOCKET)
+    if running and f":{where.port}\n" not in (before or "") and (address := where.taken()):
+        # Nobody's connection is closed for what cannot be, with this change of a variable or a later one.
+        warn(f"cannot listen on {address}, the address before stays: somebody else does")
+        return False
+    _write_if_new(places.LISTEN_DROP_IN, where.drop_in())
     systemd.reload_units()
     if not running:
-        return
+        return True
     try:
         _listen_anew()
     except systemd.UnitError as error:
@@ -95,6 +110,8 @@ def _move(where: Listening) -> None:
             places.LISTEN_DROP_IN.write_text(before)
         systemd.reload_units()
         _listen_anew()
+        return False
+    return True
 
 
 def _listen_anew() -> None:

@@ -31,12 +31,20 @@ def autostart(registry: Registry) -> Autostart:
     return "yes"
 
 
+def wants_containers(registry: Registry) -> bool:
+    return _deployment(registry) == "compose"
+
+
+def _deployment(registry: Registry) -> str:
+    return (registry.get(DEPLOYMENT) or "units").strip().lower()
+
+
 def wanted_unit(registry: Registry) -> str:
     """The unit that stands for the whole: the target, or the containers.
 
     What cannot be is told, and changes nothing.
     """
-    value = (registry.get(DEPLOYMENT) or "units").strip().lower()
+    value = _deployment(registry)
     if value == "compose":
         reason = compose.missing()
         if reason is None:

@@ -1,5 +1,6 @@
 """The policy port as systemd holds it: `mtpolicyd/host` and `mtpolicyd/port` in a drop-in of the .socket."""
 
+import errno
 import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -26,6 +27,23 @@ class Listening(NamedTuple):
         if first.is_unspecified:
             first = ip_address(LOCALHOST if first.version == 4 else "::1")
         return f"{first}:{self.port}" if first.version == 4 else f"[{first}]:{self.port}"
+
+    def taken(self) -> str | None:
+        """`HOST:PORT` of these at which somebody listens already, this service included."""
+        for address in self.addresses:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                try:
+                    trial.bind((address, self.port))
+                    trial.listen()
+                except OSError as error:
+                    # An address that this host does not have yet is none of our business: FreeBind.
+                    if error.errno == errno.EADDRINUSE:
+                        return Listening((address,), self.port).reached_at
+        return None
 
     def drop_in(self) -> str:
         """The text of the drop-in. The empty line takes away what the unit itself says, systemd.socket(5)."""

@@ -1,5 +1,7 @@
 """Where systemd listens for the services."""
 
+import socket
+
 import pytest
 
 from mtpolicyd_ucs.listening import Listening, listening
@@ -43,3 +45,12 @@ def test_the_drop_in_takes_away_what_the_unit_says() -> None:
         "ListenStream=0.0.0.0:1",
         "ListenStream=[::1]:1",
     ]
+
+
+def test_a_port_that_somebody_has_is_taken() -> None:
+    """At one of the addresses; an address of another host is not looked at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert Listening(("192.0.2.1", "127.0.0.1"), port).taken() == f"127.0.0.1:{port}"
+        assert Listening(("0.0.0.0",), port).taken() == f"127.0.0.1:{port}"
+    assert Listening(("192.0.2.1", "127.0.0.1", "::1"), port).taken() is None
