@@ -174,7 +174,13 @@ class Machine:
 
     def wait_ready(self) -> None:
         """Until the three services answer and talk to each other."""
-        wait_until(self._is_ready, seconds=30, what="the services are ready")
+        try:
+            wait_until(self._is_ready, seconds=30, what="the services are ready")
+        except AssertionError as error:
+            units = self.run(
+                "systemctl list-units --all --no-pager 'univention-mtpolicyd*'", check=False
+            ).stdout
+            raise AssertionError(f"{error}\n{units}\n{self.journal()}") from error
 
     def _is_ready(self) -> bool:
         ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:%d/metrics').read().decode())"

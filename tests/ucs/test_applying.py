@@ -215,16 +215,42 @@ def test_containers_take_the_place_of_the_units(ucr: Ucr) -> None:
     assert "the package univention-mtpolicyd-compose is not installed" in told
     assert ucr.called() == []
 
-    place = ucr.root / "usr/share/univention-mtpolicyd/compose/docker-compose.yml"
-    place.parent.mkdir(parents=True)
-    place.touch()
-    ucr.program("usr/bin/docker-compose", "#!/bin/sh\n")
+    with_containers(ucr)
     ucr("set", "mtpolicyd/deployment=units", "mtpolicyd/deployment=compose", "mtpolicyd/debug=2")
     assert ucr.called() == [
         f"stop {ALL}",
         f"disable --quiet {TARGET}",
         f"enable --quiet {CONTAINERS}",
         f"start {CONTAINERS}",
+    ]
+
+
+def with_containers(ucr: Ucr) -> None:
+    """Their package is installed."""
+    place = ucr.root / "usr/share/univention-mtpolicyd/compose/docker-compose.yml"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    ucr.program("usr/bin/docker-compose", "#!/bin/sh\n")
+
+
+def test_units_take_the_place_of_the_containers_again(ucr: Ucr) -> None:
+    """A word that is neither leaves what there is."""
+    with_containers(ucr)
+    for kind in ("is-active", "is-enabled"):
+        for unit in (ucr.root / kind).iterdir():
+            unit.unlink()
+        (ucr.root / kind / CONTAINERS).touch()
+    told = ucr("set", "mtpolicyd/deployment=docker").stderr
+    assert "mtpolicyd/deployment = 'docker' is not allowed; allowed: units or compose" in told
+    assert ucr.called() == []
+
+    ucr("set", "mtpolicyd/deployment=units", "mtpolicyd/port=10031")
+    assert ucr.called() == [
+        "daemon-reload",
+        f"stop {CONTAINERS}",
+        f"disable --quiet {CONTAINERS}",
+        f"enable --quiet {TARGET}",
+        f"start {TARGET}",
     ]
 
 

@@ -47,8 +47,9 @@ def carry_out(registry: ReadableRegistry, *, start: bool) -> None:
 def _follow(registry: ReadableRegistry, where: Listening, settings: Mapping[str, str]) -> None:
     """What goes with the place where the service listens."""
     _tell_postfix_is_elsewhere(registry, where)
-    if _write_if_new(places.COMPOSE_VARIABLES, compose.variables(where, settings)):
-        if deployment.wants_containers(registry) and len(where.addresses) > 1:
+    new = _write_if_new(places.COMPOSE_VARIABLES, compose.variables(where, settings))
+    if new and not deployment.wants_units(registry):
+        if len(where.addresses) > 1:
             warn(f"containers are reached at one address alone: {where.reached_at}")
         systemd.restart_if_active(deployment.CONTAINERS)
     firewall.open_for(registry, where, settings["allowed_clients"])

@@ -31,8 +31,9 @@ def autostart(registry: Registry) -> Autostart:
     return "yes"
 
 
-def wants_containers(registry: Registry) -> bool:
-    return _deployment(registry) == "compose"
+def wants_units(registry: Registry) -> bool:
+    """Whether the containers, if they run, are about to be stopped."""
+    return _deployment(registry) == "units"
 
 
 def _deployment(registry: Registry) -> str:
@@ -50,9 +51,12 @@ def wanted_unit(registry: Registry) -> str:
         if reason is None:
             return CONTAINERS
         warn(f"{DEPLOYMENT} = 'compose' cannot be: {reason}")
-    elif value != "units":
-        warn(f"{DEPLOYMENT} = {value!r} is not allowed; allowed: units or compose")
-    return CONTAINERS if compose.missing() is None and systemd.is_enabled(CONTAINERS) else TARGET
+        return TARGET
+    if value == "units":
+        return TARGET
+    warn(f"{DEPLOYMENT} = {value!r} is not allowed; allowed: units or compose")
+    stays = systemd.is_enabled(CONTAINERS) or systemd.is_active(CONTAINERS)
+    return CONTAINERS if stays and compose.missing() is None else TARGET
 
 
 def arrange(registry: Registry, *, start: bool) -> None:
