@@ -126,14 +126,20 @@ def test_the_services_run_without_rights(machine: Machine) -> None:
         machine.run(f"systemd-analyze security --threshold=30 --no-pager {unit}")
         environment = machine.said(f"tr '\\0' '\\n' </proc/{pid}/environ | grep ^MTPOLICYD_")
         assert environment == f"MTPOLICYD_CONFIG={SETTINGS}", name
-        identifier = f"univention-mtpolicyd-{name}"
-        assert machine.said(f"journalctl --quiet --no-pager --lines=1 --identifier={identifier}")
         # What UCS looks for to say whether the service runs.
         assert machine.said(f"tr '\\0' ' ' </proc/{pid}/cmdline").strip() in programs
     # Nobody else reaches what they say to each other.
     for path in (FIXED["quota_listen"], FIXED["decision_listen"]):
         directory = str(Path(path.removeprefix("unix:")).parent)
         assert machine.said(f"stat --format=%U:%a {directory}") == "univention-mtpolicyd:750"
+
+
+def test_each_service_has_its_identifier_in_the_journal(machine: Machine) -> None:
+    """All of them have something to say of a file that is no TOML."""
+    machine.run(f"echo 'this is no TOML' >>{SETTINGS}")
+    for name in SERVICES:
+        said = f"journalctl --quiet --no-pager --identifier=univention-mtpolicyd-{name}"
+        wait_until(lambda said=said: "event=settings_refused" in machine.said(said), what=f"{name} says so")
 
 
 def test_a_changed_threshold_is_in_force_within_three_seconds(machine: Machine) -> None:
