@@ -109,8 +109,8 @@ class DecisionAsker:
     def _answered(
         self, answer: Callable[[bytes], None], started: float, reply: pb.Answer | Unanswered
     ) -> None:
-        self._seconds.observe(time.perf_counter() - started)
         answer(self._reply(reply))
+        self._seconds.observe(time.perf_counter() - started)
         if self._failing_since is not None:
             now = time.monotonic()
             if now - self._failed_at > QUIET_SECONDS:

@@ -137,9 +137,9 @@ class QuotaService(QuotaServicer):
     def _deliver(
         self, messages: Sequence[Any], stream: ItemStream[Any, Any], results: Sequence[Result]
     ) -> None:
-        self._count(messages, results)
         for message, result in zip(messages, results, strict=True):
             stream.reply(result_message(message, result))
+        self._count(messages, results)
 
     def _count(self, messages: Sequence[Any], results: Sequence[Result]) -> None:
         charged = [result for result in results if isinstance(result, ChargeResult)]

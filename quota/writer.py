@@ -1,7 +1,10 @@
-"""The one thread that writes: it commits what has gathered in one transaction.
+"""One writer: it commits what has gathered in one transaction, and answers leave after the commit.
 
-While a transaction runs, further jobs gather for the next one; nothing waits for a timer. The event loop
-never waits for the store, and answers leave after the commit. What waits is bounded: more is turned away.
+A small job that comes while nothing else is to be done is done at once, in the event loop: handing it to a
+thread and back costs a request as much as half of its transaction. All else is the thread's: what gathers
+while a transaction runs, all jobs while the store is slow, busy or failing, and the housekeeping. So the
+event loop waits for a store that has become slow once, not again until it is quick. Nothing waits for a
+timer. What waits is bounded: more is turned away.
 """
 
 import asyncio
@@ -19,6 +22,9 @@ from quota.domain import Charge, ChargeResult, Item, Noted
 from quota.store.interface import Store, StoreBusyError, StoreError, TooManyChangesError
 
 MAX_ITEMS_PER_TRANSACTION = 2048
+# Done in the event loop: some milliseconds at most, and only while the last transaction was as quick.
+MAX_ITEMS_AT_ONCE = 128
+QUICK_SECONDS = 0.02
 # More than one stream may have open (chassis/item_server.py).
 MAX_ITEMS_WAITING = 16384
 MAX_ACTS_WAITING = 16
@@ -60,13 +66,21 @@ class _Act(NamedTuple):
     answer: "asyncio.Future[Any]"
 
 
+class _Chores(NamedTuple):
+    """The housekeeping behind what was done at once."""
+
+    items_done: int
+    wal_is_large: bool
+
+
 class Writer:
-    """Owns a store and the thread that uses it.
+    """Owns a store, and uses it from one thread at a time: its own, or the event loop's.
 
     Args:
+        at_once: items that a job which is done in the event loop may have; 0: none is.
         clock: the wall clock, in seconds since the epoch.
         checkpoint: lets the store's log begin anew; called when `wal_is_large()`.
-        died: called, in the event loop, if the thread ends by a bug.
+        died: called, in the event loop, if a bug has ended the writing.
     """
 
     def __init__(
@@ -76,6 +90,7 @@ class Writer:
         log: Logger,
         metrics: Metrics,
         died: Callable[[str], None],
+        at_once: int = MAX_ITEMS_AT_ONCE,
         wal_is_large: Callable[[], bool] = lambda: False,
         checkpoint: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
@@ -83,15 +98,19 @@ class Writer:
         self._store = store
         self._log = log
         self._died = died
+        self._at_once = at_once
         self._wal_is_large = wal_is_large
         self._checkpoint = checkpoint
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[_Job | _Act | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Act | _Chores | None] = queue.SimpleQueue()
+        self._using_store = threading.Lock()
         self._items_waiting = 0  # submitted and not delivered; the event loop's
         self._acts_waiting = 0
+        self._chores_wait = False
         self._housekeeping_due = 0.0
         self._works = True
+        self._quick = True  # the last transaction of charges was
         self._up = metrics.gauge("store_up", "1 if the last transaction was done, 0 if it failed.")
         self._up.set(1)
         self._transactions = metrics.counter("store_transactions_total", "Transactions that were committed.")
@@ -111,14 +130,17 @@ class Writer:
     def submit(self, items: Sequence[Item], done: Done) -> None:
         """Do the items; `done` gets one result for each, in order, in the event loop.
 
-        If too many wait already, `done` is called before this returns.
+        It may be called before this returns: if the items are done at once, or too many wait already.
         """
         if self._items_waiting and self._items_waiting + len(items) > MAX_ITEMS_WAITING:
             self._shed.inc(len(items))
             done([Failure.OVERLOADED] * len(items))
             return
+        job = _Job(items, done)
+        nothing_waits = not (self._items_waiting or self._acts_waiting or self._chores_wait)
         self._items_waiting += len(items)
-        self._jobs.put(_Job(items, done))
+        if not (nothing_waits and self._done_at_once(job)):
+            self._jobs.put(job)
 
     async def do(self, act: Callable[[Store, int], R]) -> R:
         """Do something else with the store, between two transactions; it holds all charges up.
@@ -148,21 +170,52 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
         self._store.close()
 
+    def _done_at_once(self, job: _Job) -> bool:
+        """Do a job in the event loop and deliver it, if it is small and the store free, quick and working."""
+        if len(job.items) > self._at_once or not (self._works and self._quick):
+            return False
+        if not self._using_store.acquire(blocking=False):  # the thread keeps house of its own accord
+            return False
+        try:
+            results = self._apply(job.items, patient=False)
+        except Exception as error:
+            self._end(error)
+            return True
+        finally:
+            self._using_store.release()
+        if results is None:
+            return False
+        self._deliver([job], results)
+        wal_is_large = self._wal_is_large()
+        if self._works and (wal_is_large or time.monotonic() >= self._housekeeping_due):
+            # What comes before they are done goes behind them, so that they keep pace.
+            self._chores_wait = True
+            self._jobs.put(_Chores(len(job.items), wal_is_large))
+        return True
+
+    def _end(self, error: BaseException) -> None:
+        """A bug: who knows what the store would do next. The service ends, and is started anew."""
+        self._log.exception("writer_died")
+        self._jobs.put(None)
+        self._loop.call_soon_threadsafe(self._died, f"the writer died: {error!r}")
+
     def _run(self) -> None:
         try:
             while self._work():
                 pass
         except BaseException as error:
-            self._log.exception("writer_died")
-            self._loop.call_soon_threadsafe(self._died, f"the writer thread died: {error!r}")
+            self._end(error)
 
     def _work(self) -> bool:
         """Do one round; False when there will be no more."""
         try:
             job = self._jobs.get(timeout=HOUSEKEEPING_SECONDS)
         except queue.Empty:
-            self._housekeep(0)
-            return True
+            job = _Chores(0, False)
+        with self._using_store:
+            return self._do(job)
+
+    def _do(self, job: _Job | _Act | _Chores | None) -> bool:
         jobs: list[_Job] = []
         count = 0
         while isinstance(job, _Job):
@@ -175,12 +228,16 @@ class Writer:
             except queue.Empty:
                 break
         if jobs:
-            results = self._apply([item for job in jobs for item in job.items])
+            results = self._apply([item for job in jobs for item in job.items], patient=True)
+            assert results is not None
             self._loop.call_soon_threadsafe(self._deliver, jobs, results)
             if self._works:
-                self._housekeep(count)
+                self._housekeep(count, self._wal_is_large())
         if isinstance(job, _Act):
             self._act(job)
+        elif isinstance(job, _Chores):
+            self._housekeep(job.items_done, job.wal_is_large or self._wal_is_large())
+            self._chores_wait = False
         return job is not None
 
     def _act(self, act: _Act) -> None:
@@ -225,8 +282,12 @@ class Writer:
                 self._log.exception("internal_error")
             start = end
 
-    def _apply(self, items: Sequence[Item]) -> list[Result]:
-        """One result for each item; a busy store is tried again until nobody waits any more."""
+    def _apply(self, items: Sequence[Item], *, patient: bool) -> list[Result] | None:
+        """One result for each item; None if the store is busy and nobody is patient.
+
+        Args:
+            patient: a busy store is tried again until nobody waits any more.
+        """
         results: list[Result] = [
             Failure.EXPIRED if item.expires_unix_ms or isinstance(item, Charge) else Failure.UNAVAILABLE
             for item in items
@@ -241,6 +302,8 @@ class Writer:
                 done = self._store.apply([items[index] for index in live], now_ms)
             except StoreBusyError as error:
                 self._failed("apply", error)
+                if not patient:
+                    return None
                 if not any(items[index].expires_unix_ms for index in live):
                     # Nobody waits for these refusals: they must not hold up the charges behind them.
                     break
@@ -249,7 +312,9 @@ class Writer:
                 self._failed("apply", error)
                 return [Failure.UNAVAILABLE] * len(items)
             else:
-                self._seconds["apply"].observe(time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._quick = seconds < QUICK_SECONDS
+                self._seconds["apply"].observe(seconds)
                 self._transactions.inc()
                 self._succeeded()
                 for index, result in zip(live, done, strict=True):
@@ -258,8 +323,8 @@ class Writer:
         self._expired.inc(sum(result is Failure.EXPIRED for result in results))
         return results
 
-    def _housekeep(self, done: int) -> None:
-        if self._wal_is_large():
+    def _housekeep(self, done: int, wal_is_large: bool) -> None:
+        if wal_is_large:
             try:
                 self._checkpoint()
             except StoreError as error:

@@ -6,7 +6,7 @@ REFUSAL_DAYS = 7
 
 
 class Keeping:
-    """Set by the event loop and read by the writer's thread, each field by itself."""
+    """Set by the event loop and read by the writer, in its thread or the loop, each field by itself."""
 
     refusal_days: int = REFUSAL_DAYS  # single refusals
     # How the client's address of accepted mail is kept; b"" is none.

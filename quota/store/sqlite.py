@@ -48,7 +48,7 @@ class SqliteStore:
 
     Args:
         path: the file; made if it is missing. Only one store at a time may have it (see state_dir.py).
-        committed: called after each commit, from the writer's thread.
+        committed: called after each commit, in the thread that wrote.
         keeping: what of a person is kept.
         outgoing: what of all this people are to be told.
 
@@ -67,7 +67,7 @@ class SqliteStore:
         self._committed = committed
         self._keeping = keeping or Keeping()
         with store_errors():
-            # The writer's thread is not the one that opens; the interface promises one at a time.
+            # The writer's two threads use it; the interface promises one at a time.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

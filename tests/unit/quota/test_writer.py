@@ -1,11 +1,11 @@
-"""The thread that writes."""
+"""The writer: its thread, and what is done at once."""
 
 import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
+from itertools import chain, count
 from types import SimpleNamespace
 
 import pytest
@@ -63,10 +63,12 @@ async def writing(
     wal_is_large: Callable[[], bool] = lambda: False,
     checkpoint: Callable[[], None] = lambda: None,
     deaths: Sequence[str] = (),
+    at_once: int = 0,
 ) -> AsyncIterator[Writer]:
     """A writer that is closed at the end, so that everything it does is done then.
 
     Args:
+        at_once: as the writer's; none is, for in the event loop nobody could watch it.
         deaths: words of the reasons why its thread dies.
     """
     reasons: list[str] = []
@@ -75,6 +77,7 @@ async def writing(
         log=seen.log.logger,
         metrics=seen.metrics,
         died=reasons.append,
+        at_once=at_once,
         wal_is_large=wal_is_large,
         checkpoint=checkpoint,
         clock=clock,
@@ -581,3 +584,168 @@ async def test_acts_that_wait_are_bounded(seen: Observed, clock: Clock) -> None:
         store.gate.set()
         assert await asyncio.gather(*waiting) == [NOON] * MAX_ACTS_WAITING
         assert await writer.do(lambda store, now_ms: now_ms) == NOON
+
+
+# What is done at once
+
+
+LOOP = threading.main_thread().name
+
+
+async def rested(writer: Writer) -> None:
+    """Wait until the thread has done what it was given: an act is done behind it."""
+    await writer.do(lambda store, now_ms: None)
+
+
+async def test_a_small_job_is_done_at_once(seen: Observed, clock: Clock) -> None:
+    """In the event loop, with the same results, counts and log as in the thread."""
+    store = FakeStore()
+    async with writing(store, seen, clock, at_once=4) as writer:
+        job = submit(writer, numbered(1), REFUSAL, numbered(2, expires_in=-1), numbered(3))
+        assert job.done()
+        assert store.threads == {LOOP}
+
+    assert job.result() == [done(1), Noted.RECORDED, Failure.EXPIRED, done(3)]
+    assert store.applied == [[numbered(1), REFUSAL, numbered(3)]]
+    assert seen.sample("store_transactions_total") == 1
+    assert seen.sample("store_operation_seconds_count", op="apply") == 1
+    assert seen.sample("items_expired_total") == 1
+
+
+async def test_a_larger_job_is_the_threads(seen: Observed, clock: Clock) -> None:
+    """It would hold up the event loop."""
+    store = FakeStore()
+    async with writing(store, seen, clock, at_once=2) as writer:
+        assert await submit(writer, *map(numbered, range(3))) == [done(0), done(1), done(2)]
+    assert store.threads == {"writer"}
+
+
+async def test_what_waits_is_not_overtaken(seen: Observed, clock: Clock) -> None:
+    """A small job behind a larger one, or behind an act, is the thread's, too."""
+    store = FakeStore()
+    store.gate.clear()
+    async with writing(store, seen, clock, at_once=1) as writer:
+        large = submit(writer, numbered(1), numbered(2))
+        small = submit(writer, numbered(3))
+        acted = asyncio.ensure_future(writer.do(lambda store, now_ms: None))
+        await entered(store)
+        behind = submit(writer, numbered(4))
+        store.gate.set()
+        await asyncio.gather(large, small, acted, behind)
+
+    assert [*chain.from_iterable(store.applied)] == [numbered(number) for number in (1, 2, 3, 4)]
+    assert store.threads == {"writer"}
+
+
+async def test_housekeeping_keeps_pace_with_what_is_done_at_once(seen: Observed, clock: Clock) -> None:
+    """It is the thread's, and what comes before it is done waits behind it."""
+    store = FakeStore()
+    store.forgotten = lambda most: most
+    async with writing(store, seen, clock, at_once=500) as writer:
+        first = submit(writer, *map(numbered, range(300)))
+        second = submit(writer, numbered(1))
+        assert first.done()
+        assert not second.done()
+        await rested(writer)
+        third = submit(writer, numbered(2))
+        assert third.done()
+        await rested(writer)
+
+    assert store.expired == [(NOON, 600), (NOON, FORGET_AT_LEAST), (NOON, FORGET_AT_LEAST)]
+    assert store.threads == {LOOP, "writer"}
+
+
+async def test_housekeeping_holds_nobody_up(seen: Observed, clock: Clock) -> None:
+    """While the thread is in the store, what comes waits for it without the event loop."""
+    store = FakeStore()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def forgotten(most: int) -> int:
+        inside.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return 0
+
+    store.forgotten = forgotten
+    async with writing(store, seen, clock, at_once=1) as writer:
+        assert submit(writer, numbered(1)).done()
+        assert await asyncio.to_thread(inside.wait, WAIT_SECONDS)
+        second = submit(writer, numbered(2))
+        assert not second.done()
+        go_on.set()
+        assert await second == [done(2)]
+
+
+async def test_a_large_log_is_begun_anew_behind_what_was_done_at_once(seen: Observed, clock: Clock) -> None:
+    """By the thread, when it is large, though nothing else is to be kept in order."""
+    large = [False, True, False, False, False, False]
+    checkpoints: list[str] = []
+    store = FakeStore()
+    async with writing(
+        store,
+        seen,
+        clock,
+        wal_is_large=lambda: large.pop(0) if large else False,
+        checkpoint=lambda: checkpoints.append(threading.current_thread().name),
+        at_once=1,
+    ) as writer:
+        for number in range(3):
+            await submit(writer, numbered(number))
+            await rested(writer)
+    assert checkpoints == ["writer"]
+
+
+async def test_a_busy_store_is_the_threads(seen: Observed, clock: Clock) -> None:
+    """One try in the event loop, then the thread's, until the store has worked again."""
+    store = FakeStore(BUSY, BUSY)
+    async with writing(store, seen, clock, at_once=1) as writer:
+        job = submit(writer, numbered(1))
+        assert not job.done()
+        assert await job == [done(1)]
+        await rested(writer)
+        assert submit(writer, numbered(2)).done()
+
+    assert seen.log.events == ["store_failed", "store_works_again"]
+    assert seen.sample("store_errors_total", op="apply") == 2
+
+
+async def test_a_failing_store_is_the_threads(seen: Observed, clock: Clock) -> None:
+    """What failed is told so; the next is tried where it holds up nobody."""
+    store = FakeStore(BROKEN)
+    async with writing(store, seen, clock, at_once=1) as writer:
+        failed, worked = submit(writer, numbered(1)), submit(writer, numbered(2))
+        assert failed.result() == [Failure.UNAVAILABLE]
+        assert await worked == [done(2)]
+
+    assert store.threads == {LOOP, "writer"}
+
+
+async def test_a_slow_store_is_the_threads(
+    monkeypatch: pytest.MonkeyPatch, seen: Observed, clock: Clock
+) -> None:
+    """The event loop waits once; it is asked again when a transaction was quick."""
+    ticks = iter([0.0, 0.5, 1.0, 1.001, 2.0, 2.001])
+    watched = SimpleNamespace(sleep=time.sleep, perf_counter=lambda: next(ticks), monotonic=lambda: -1.0)
+    monkeypatch.setattr(module, "time", watched)
+    store = FakeStore()
+    async with writing(store, seen, clock, at_once=1) as writer:
+        assert submit(writer, numbered(1)).done()
+        second = submit(writer, numbered(2))
+        assert not second.done()
+        await second
+        third = submit(writer, numbered(3))
+        assert third.done()
+
+    assert [*chain.from_iterable(store.applied)] == [numbered(number) for number in (1, 2, 3)]
+
+
+async def test_a_bug_at_once_ends_the_service(seen: Observed, clock: Clock) -> None:
+    """As one in the thread: it is logged, told once, and nothing more is written."""
+    store = FakeStore(RuntimeError("oops"))
+    async with writing(store, seen, clock, deaths=["RuntimeError('oops')"], at_once=1) as writer:
+        bad = submit(writer, numbered(1))
+        behind = submit(writer, numbered(2))
+
+    assert not bad.done()
+    assert not behind.done()
+    assert seen.log.events == ["writer_died"]
+    assert len(store.applied) == 1
