@@ -178,6 +178,8 @@ class Writer:
             return False
         try:
             results = self._apply(job.items, patient=False)
+            # Asked while nobody else uses the store, for it may look at the store.
+            wal_is_large = self._works and self._wal_is_large()
         except Exception as error:
             self._end(error)
             return True
@@ -186,7 +188,6 @@ class Writer:
         if results is None:
             return False
         self._deliver([job], results)
-        wal_is_large = self._wal_is_large()
         if self._works and (wal_is_large or time.monotonic() >= self._housekeeping_due):
             # What comes before they are done goes behind them, so that they keep pace.
             self._chores_wait = True
