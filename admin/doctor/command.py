@@ -13,6 +13,14 @@ def doctor(
     mail_log: Annotated[
         Path | None, typer.Option(help="A mail log in which to look for hidden clients.")
     ] = None,
+    accept_filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A milter or content filter, as the doctor names it, of which you know that it adds no "
+            "recipients and sends no other mail. Several are possible.",
+        ),
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Ask the policy port one question.")] = False,
     login: Annotated[str, typer.Option(help="A test login: talk to Postfix up to RCPT, then quit.")] = "",
     password_file: Annotated[
@@ -42,6 +50,17 @@ def doctor(
     from admin.doctor.consultation import Request, consult
 
     request = Request(
-        config_dir, mail_log, live, login, password_file, smtp, sender, recipient, as_json, lang, ucr_dir
+        config_dir,
+        mail_log,
+        live,
+        login,
+        password_file,
+        smtp,
+        sender,
+        recipient,
+        as_json,
+        lang,
+        ucr_dir,
+        frozenset(accept_filter or ()),
     )
     raise typer.Exit(consult(request))

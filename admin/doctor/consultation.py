@@ -8,7 +8,7 @@ import typer
 from admin.doctor import ucr
 from admin.doctor.endpoint import OurService
 from admin.doctor.entrances import Way
-from admin.doctor.examination import Examination, examine
+from admin.doctor.examination import Examination, examine, other_instances
 from admin.doctor.findings import Finding, Severity, at_entrances, by_severity
 from admin.doctor.host_findings import hidden_clients, of_host, strangers
 from admin.doctor.live import IMPLICIT_TLS_PORT, Dialogue, probe_policy_port, quota_counts, talk
@@ -17,8 +17,9 @@ from admin.doctor.output import Report, open_console, show, to_json
 from admin.doctor.postconf import Postconf, PostfixMissing
 from admin.doctor.seen_clients import DEFAULT, newest_mails
 from admin.doctor.verdict import Answer
-from admin.doctor.wording import language
+from admin.doctor.wording import Told, language
 from chassis.config import load_or_exit
+from chassis.files import read_whole
 from chassis.printable import printable
 from chassis.settings import EXIT_SETTINGS, Address
 from decision.settings import Settings as DecisionSettings
@@ -45,35 +46,40 @@ class Request(NamedTuple):
     as_json: bool
     lang: str
     ucr_dir: Path
+    accepted: frozenset[str]
 
 
-class OptionError(Exception):
-    """A wrong option; the message is one line for the admin."""
+class OptionError(Told):
+    """A wrong option."""
 
 
 def consult(request: Request) -> int:
     """Examine, print, and return the exit code."""
     ours = OurService(load_or_exit("frontend", FrontendSettings).settings.listeners)
+    spoken = language(request.lang)
     try:
         _check(request)
         password = _password(request)
-        examination = examine(Postconf(request.config_dir), ours)
+        postconf = Postconf(request.config_dir)
+        examination = examine(postconf, ours, request.accepted)
         if request.config_dir is None:
-            examination = examination._replace(strangers=strangers(examination))
+            examination = examination._replace(
+                strangers=strangers(examination), instances=other_instances(postconf)
+            )
         mails = _hidden_clients(request)
         dialogue = _dialogue(request, examination, password) if request.login else None
     except OptionError as error:
-        typer.echo(printable(error), err=True)
+        typer.echo(printable(error.told(spoken)), err=True)
         return EXIT_SETTINGS
     except PostfixMissing as error:
-        typer.echo(printable(error), err=True)
+        typer.echo(printable(error.told(spoken)), err=True)
         return EXIT_NOT_THERE
     registry = ucr.read(request.ucr_dir)
     bench = Bench(examination, ours, registry)
     live = _live(request, ours, dialogue)
     findings = by_severity([*at_entrances(bench), *of_host(bench), *mails, *live])
     answer = _answer(examination, live)
-    report = Report(examination, ours, findings, answer, language(request.lang))
+    report = Report(examination, ours, findings, answer, spoken)
     if request.as_json:
         typer.echo(to_json(report))
     else:
@@ -96,30 +102,35 @@ def _answer(examination: Examination, live: list[Finding]) -> Answer:
 
 def _check(request: Request) -> None:
     if request.lang and request.lang not in ("en", "de"):
-        raise OptionError(f"--lang {request.lang!r} is not known; allowed: en, de")
+        raise OptionError("unknown_language", request.lang)
     if request.login and request.password_file is None:
-        raise OptionError("--login needs --password-file")
+        raise OptionError("needs", "--login", "--password-file")
     if request.config_dir is not None and not (request.config_dir / "main.cf").is_file():
-        raise OptionError(f"--config-dir {request.config_dir} holds no main.cf")
+        raise OptionError("no_main_cf", str(request.config_dir))
     for name in ("password_file", "smtp", "sender", "recipient"):
         if getattr(request, name) and not request.login:
-            raise OptionError(f"--{name.replace('_', '-')} needs --login")
+            raise OptionError("needs", f"--{name.replace('_', '-')}", "--login")
     for name in ("login", "sender", "recipient"):
         if not getattr(request, name).isprintable():
-            raise OptionError(f"--{name} holds what cannot be printed")
+            raise OptionError("not_printable", f"--{name}")
 
 
 def _password(request: Request) -> str:
     if request.password_file is None:
         return ""
     try:
-        with request.password_file.open("rb") as file:
-            line = file.readline(MAX_PASSWORD_BYTES)
-        password = line.rstrip(b"\r\n").decode()
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--password-file {request.password_file} cannot be read: {error}") from error
+        password = read_whole(request.password_file, MAX_PASSWORD_BYTES).partition(b"\n")[0].decode()
+    except OSError as error:
+        raise OptionError(
+            "unread", f"--password-file {request.password_file}", str(error.strerror)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise OptionError("no_utf8", str(request.password_file)) from error
+    except ValueError as error:
+        raise OptionError("no_password_file", str(request.password_file), str(MAX_PASSWORD_BYTES)) from error
+    password = password.rstrip("\r")
     if not password:
-        raise OptionError(f"--password-file {request.password_file} has an empty first line")
+        raise OptionError("no_password", str(request.password_file))
     return password
 
 
@@ -129,9 +140,9 @@ def _dialogue(request: Request, examination: Examination, password: str) -> Dial
         try:
             address = Address.parse(request.smtp)
         except ValueError as error:
-            raise OptionError(f"--smtp {request.smtp!r} is not allowed: {error}") from error
+            raise OptionError("no_address", request.smtp) from error
         if address.path:
-            raise OptionError("--smtp takes HOST:PORT")
+            raise OptionError("no_address", request.smtp)
         host, port = address.host, address.port
     else:
         ports = [
@@ -153,9 +164,11 @@ def _hidden_clients(request: Request) -> list[Finding]:
     try:
         found = hidden_clients(newest_mails(path))
     except OSError as error:
+        if request.mail_log is None and isinstance(error, FileNotFoundError):
+            return []  # this host logs elsewhere
         if request.mail_log is not None:
-            raise OptionError(f"--mail-log {path} cannot be read: {error.strerror}") from error
-        return []
+            raise OptionError("unread", f"--mail-log {path}", str(error.strerror)) from error
+        return [Finding("mail_log_unread", Severity.WARNING, (), (str(path), str(error.strerror)))]
     return [found] if found is not None else []
 
 

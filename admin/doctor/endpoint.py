@@ -1,5 +1,6 @@
 """Which `check_policy_service` asks our service, and which ones are known never to say OK."""
 
+import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -71,7 +72,10 @@ class OurService:
                 _reaches(inet.host, host) for host in self._where.hosts
             )
         path = unix_path(endpoint, queue_directory=queue_directory, chroot=chroot)
-        return bool(self._where.path) and path == Path(self._where.path)
+        if path is None or not self._where.path:
+            return False
+        # /var/run and /run are one directory.
+        return os.path.realpath(path) == os.path.realpath(self._where.path)
 
 
 def never_permits(endpoint: str, services: Sequence[Service]) -> bool:
@@ -93,12 +97,23 @@ def _reaches(named: str, listening: str) -> bool:
     if named == listening.lower():
         return True
     try:
-        asked, bound = ip_address(named), ip_address("127.0.0.1" if listening == "localhost" else listening)
+        bound = ip_address("127.0.0.1" if listening == "localhost" else listening)
     except ValueError:
         return False
+    try:
+        asked = ip_address(named)
+    except ValueError:
+        return any(_reaches(address, listening) for address in _addresses(named))
     if asked.version != bound.version:
         return False
     return asked == bound or (bound.is_unspecified and (asked.is_loopback or _is_own(named)))
+
+
+def _addresses(name: str) -> list[str]:
+    """Of a host, as the resolver of this one knows it; empty if it knows none."""
+    with suppress(OSError, UnicodeError):
+        return [str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+    return []
 
 
 def _is_local(listening: str) -> bool:

@@ -1,7 +1,8 @@
 """The ways by which mail can come in: one for each service of master.cf that takes mail.
 
 smtpd(8) takes it from a port, or from postscreen(8) that listens in its place; pickup(8) what sendmail(1)
-was given; qmqpd(8) from qmail's hosts. A program behind spawn(8) on a port may be anything.
+was given; qmqpd(8) from qmail's hosts. A program behind spawn(8) on a port may be anything, and so may one
+that is not Postfix's.
 """
 
 import socket
@@ -17,6 +18,31 @@ from admin.doctor.postconf import Service
 
 # A host without /etc/services still means these.
 _PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "submissions": 465, "qmqp": 628}
+# Postfix's programs that take no mail from a port, whatever listens there.
+_NO_WAY_IN = {
+    "anvil",
+    "bounce",
+    "cleanup",
+    "discard",
+    "dnsblog",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "oqmgr",
+    "pipe",
+    "postlogd",
+    "proxymap",
+    "qmgr",
+    "scache",
+    "showq",
+    "smtp",
+    "tlsmgr",
+    "tlsproxy",
+    "trivial-rewrite",
+    "verify",
+    "virtual",
+}
 _LOOPBACK_NAMES = {"localhost", "ip6-localhost", "loopback-only"}
 
 
@@ -58,20 +84,19 @@ class Entrance(NamedTuple):
 def entrances(services: Sequence[Service], main: Mapping[str, str]) -> list[Entrance]:
     """Every way in, in the order of master.cf. Args: main: main.cf's parameters in force."""
     found = []
-    behind = next(
-        (service for service in services if service.key == f"{main.get('smtpd_service_name', 'smtpd')}/pass"),
-        None,
-    )
     for service in services:
         if service.command == "pickup":
             found.append(Entrance(Way.SENDMAIL, service, service, 0, here_only=True))
         elif service.command == "smtpd" and service.type != "pass":
             found.append(_listening(Way.SMTPD, service, service, main))
-        elif service.command == "postscreen" and behind is not None:
-            found.append(_listening(Way.SMTPD, behind, service, main))
+        elif service.command == "postscreen":
+            name = service.overrides.get("smtpd_service_name", main.get("smtpd_service_name", "smtpd"))
+            behind = [one for one in services if one.key == f"{name}/pass" and one.command == "smtpd"]
+            way = Way.SMTPD if behind else Way.OTHER
+            found.append(_listening(way, behind[0] if behind else service, service, main))
         elif service.command == "qmqpd":
             found.append(_listening(Way.QMQPD, service, service, main))
-        elif service.command == "spawn" and service.type == "inet":
+        elif service.type == "inet" and service.command not in _NO_WAY_IN:
             found.append(_listening(Way.OTHER, service, service, main))
     return found
 

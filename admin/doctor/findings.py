@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from admin.doctor import ucr
 from admin.doctor.entrances import Way
-from admin.doctor.examination import Examined, Site
+from admin.doctor.examined import Examined, Site
+from admin.doctor.filters import KINDS as FILTERS
 from admin.doctor.flows import COUNTED
 from admin.doctor.mends import RELOAD, RELOAD_UCS, Bench
 from admin.doctor.verdict import EARLY_LISTS, RECIPIENT_LIST, Answer
@@ -74,10 +75,11 @@ def _at_entrance(bench: Bench, examined: Examined) -> Iterator[Finding]:
     for verdict in examined.logins:
         if verdict.answer is Answer.UNKNOWN:
             for why in verdict.why:
-                if why.key != "entry":
+                if why.key not in ("entry", *FILTERS):
                     yield Finding(f"unknown_{why.key}", Severity.UNKNOWN, where, (why.detail,), mend)
     yield from (finding._replace(where=where) for finding in _about_sites(bench, examined, mend))
     yield from (finding._replace(where=where) for finding in _surroundings(examined))
+    yield from (finding._replace(where=where) for finding in _filters(bench, examined))
 
 
 def _uncovered(bench: Bench, examined: Examined, mend: tuple[str, ...]) -> Iterator[Finding]:
@@ -200,11 +202,16 @@ def _surroundings(examined: Examined) -> Iterator[Finding]:
         and not values.get("smtpd_upstream_proxy_protocol")
     ):
         yield Finding("proxy_hides_clients", Severity.WARNING)
-    if values.get("smtpd_milters"):
-        yield Finding("milter", Severity.INFO, (), (values["smtpd_milters"],))
-    for name in ("content_filter", "smtpd_proxy_filter"):
-        if values.get(name):
-            yield Finding("filter", Severity.INFO, (), (f"{name} = {values[name]}",))
+
+
+def _filters(bench: Bench, examined: Examined) -> Iterator[Finding]:
+    """What mail is handed to: in doubt until the admin says that it sends no other mail."""
+    for one in examined.filters:
+        details = (one.name, one.parameter)
+        if one.name in bench.examination.accepted:
+            yield Finding("filter_accepted", Severity.INFO, (), details)
+        else:
+            yield Finding(f"unknown_{one.kind}", Severity.UNKNOWN, (), details, bench.accept(one.name))
 
 
 def by_severity(found: Sequence[Finding]) -> list[Finding]:

@@ -45,6 +45,20 @@ class Why(NamedTuple):
     parameter: str = ""
 
 
+class Filter(NamedTuple):
+    """Something that mail is handed to once it was asked about.
+
+    Attributes:
+        kind: `milter`, `filter`, or `checks_unread` for a table of content that may name a filter.
+        parameter: what names it: a parameter, or a table with a FILTER action.
+        name: as Postfix names it, such as `inet:127.0.0.1:11332`, `smtp-amavis:[127.0.0.1]:10024`.
+    """
+
+    kind: str
+    parameter: str
+    name: str
+
+
 class Ask(NamedTuple):
     """One place where a policy service is asked.
 
@@ -75,6 +89,7 @@ class Flow:
         conditions: of how many tables' entries it depends.
         doubts: why it may not exist at all.
         ended_by: what said permit, in each list that a permit ended.
+        filter: what the last FILTER action named: earlier ones have no effect (access(5)).
     """
 
     end: End = End.NEXT
@@ -82,6 +97,7 @@ class Flow:
     conditions: tuple[Why, ...] = ()
     doubts: tuple[Why, ...] = ()
     ended_by: tuple[Why, ...] = ()
+    filter: Filter | None = None
 
     @property
     def certain(self) -> bool:
@@ -96,6 +112,7 @@ class Flow:
             self.conditions + tuple(why for why in branch.conditions if why not in self.conditions),
             self.doubts + tuple(why for why in branch.doubts if why not in self.doubts),
             self.ended_by + branch.ended_by,
+            branch.filter or self.filter,
         )
 
     def on(self) -> "Flow":
@@ -104,12 +121,13 @@ class Flow:
 
 
 def joined(flows: Iterable[Flow]) -> list[Flow]:
-    """The flows that differ in what they ask and how they end; of the same the most certain one."""
-    best: dict[tuple[End, tuple[Ask, ...]], Flow] = {}
+    """The flows that differ in what they ask, how they end and who gets the mail then; of the same the most
+    certain one."""
+    best: dict[tuple[End, tuple[Ask, ...], Filter | None], Flow] = {}
     for flow in flows:
         if flow.end is End.REJECT:
             continue  # what does not come in needs no question
-        key = (flow.end, flow.asks)
+        key = (flow.end, flow.asks, flow.filter)
         known = best.get(key)
         if known is None or _doubt(flow) < _doubt(known):
             best[key] = flow

@@ -32,6 +32,12 @@ def of_host(bench: Bench) -> list[Finding]:
     if examination.strangers:
         ports = ", ".join(map(str, examination.strangers))
         found.append(Finding("stranger", Severity.UNKNOWN, (), (ports,)))
+    for directory in examination.instances:
+        ask = f"mtpolicyctl doctor --config-dir {shlex.quote(directory)}"
+        found.append(Finding("other_instance", Severity.UNKNOWN, (), (directory,), (ask,)))
+    handed = {one.name for examined in examination.entrances for one in examined.filters}
+    missing = sorted(examination.accepted - handed)
+    found += [Finding("accepted_filter_missing", Severity.WARNING, (), (name,)) for name in missing]
     if examination.answer is Answer.NONE:
         found.append(Finding("no_login", Severity.ERROR))
     if any(

@@ -82,9 +82,14 @@ class Restriction(NamedTuple):
     argument: str = ""
 
 
+# Restrictions with an access table, in Postfix 3.7's smtpd_check.c; another name like these is a class.
+IS_TABLE = re.compile(
+    r"check_((client|reverse_client_hostname|helo|sender|recipient)(_(ns|mx|a))?|etrn|ccert|sasl)_access"
+)
 # Those of generic_checks() that read the next word of the list.
 _TAKE_ARGUMENT = re.compile(
-    r"check_policy_service|check_\w+_access|sleep|reject_rbl(_client)?|reject_rhsbl_\w+|permit_(dns|rhs)wl_client"
+    IS_TABLE.pattern + r"|check_policy_service|sleep|reject_rbl(_client)?|permit_(dns|rhs)wl_client"
+    r"|reject_rhsbl_(client|reverse_client|helo|sender|recipient)"
 )
 
 

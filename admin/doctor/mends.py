@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from admin.doctor import ucr
 from admin.doctor.endpoint import OurService
-from admin.doctor.examination import Examination, Examined
+from admin.doctor.examination import Examination
+from admin.doctor.examined import Examined
 from admin.doctor.lists import PolicyService, split_braced
 from admin.doctor.verdict import RECIPIENT_LIST
 
@@ -26,6 +27,10 @@ class Bench(NamedTuple):
     def check(self) -> str:
         """The restriction as it should stand in a list."""
         return f"check_policy_service {{ {self.ours.endpoint}, timeout=10s, default_action=DUNNO }}"
+
+    def accept(self, name: str) -> tuple[str, ...]:
+        """The call of the doctor by which the admin says that he knows a milter or filter."""
+        return (f"mtpolicyctl doctor --accept-filter {shlex.quote(name)}",)
 
     def put_first(self, examined: Examined) -> tuple[str, ...]:
         """Commands that make the check the first of the recipient restrictions of an entrance, once."""

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from admin.doctor.clients import KINDS, Kind
 from admin.doctor.endpoint import OurService
-from admin.doctor.examination import Examination, Examined
+from admin.doctor.examination import Examination
+from admin.doctor.examined import Examined
 from admin.doctor.findings import Finding, Severity
 from admin.doctor.flows import Ask
 from admin.doctor.verdict import Answer, Verdict
@@ -48,7 +49,9 @@ def to_json(report: Report) -> str:
             "verdict": report.answer,
             "postfix": report.examination.values.get("mail_version", ""),
             "service": report.ours.endpoint,
-            "entrances": [_entrance(examined) for examined in report.examination.entrances],
+            "entrances": [
+                _entrance(examined, report.examination.accepted) for examined in report.examination.entrances
+            ],
             "findings": [
                 {
                     "id": finding.id,
@@ -64,7 +67,7 @@ def to_json(report: Report) -> str:
     )
 
 
-def _entrance(examined: Examined) -> dict[str, object]:
+def _entrance(examined: Examined, accepted: frozenset[str]) -> dict[str, object]:
     entrance = examined.entrance
     return {
         "name": entrance.name,
@@ -88,6 +91,7 @@ def _entrance(examined: Examined) -> dict[str, object]:
             }
             for ask in examined.asks
         ],
+        "filters": [one._asdict() | {"accepted": one.name in accepted} for one in examined.filters],
     }
 
 

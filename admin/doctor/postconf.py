@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from admin.doctor.lists import split_braced
+from admin.doctor.wording import Told
 
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 SECONDS = 30.0
 MAX_BYTES = 64 * 1024 * 1024
 
 
-class PostfixMissing(Exception):
-    """There is no Postfix, or its configuration cannot be read; the message is one line for the admin."""
+class PostfixMissing(Told):
+    """There is no Postfix, or its configuration cannot be read."""
 
 
 class Service(NamedTuple):
@@ -52,7 +53,7 @@ def program(name: str) -> str:
     """Path of one of Postfix's commands. Raises PostfixMissing."""
     path = shutil.which(name, path=SEARCH_PATH)
     if path is None:
-        raise PostfixMissing(f"there is no {name} here: is Postfix installed on this host?")
+        raise PostfixMissing("no_program", name)
     return path
 
 
@@ -67,9 +68,9 @@ def run(command: Sequence[str]) -> tuple[int, bytes, str]:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PostfixMissing(f"{command[0]} cannot be run: {error}") from error
+        raise PostfixMissing("not_run", command[0], str(error)) from error
     if len(done.stdout) > MAX_BYTES:
-        raise PostfixMissing(f"{command[0]} prints more than {MAX_BYTES} bytes")
+        raise PostfixMissing("prints_too_much", command[0], str(MAX_BYTES))
     errors = done.stderr.decode("utf-8", "replace").splitlines()
     fatal = [line for line in errors if "fatal:" in line] or errors[-1:]
     return done.returncode, done.stdout, fatal[0] if fatal else ""
@@ -101,7 +102,7 @@ class Postconf:
     def _lines(self, *arguments: str) -> list[str]:
         code, output, error = run([*self._command, *arguments])
         if code != 0:
-            raise PostfixMissing(f"Postfix's configuration cannot be read: {error}")
+            raise PostfixMissing("configuration_unread", error)
         return output.decode("utf-8", "surrogateescape").splitlines()
 
 

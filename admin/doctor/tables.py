@@ -6,6 +6,7 @@ read.
 """
 
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import NamedTuple
 
 from admin.doctor.lists import split_braced, strip_braces
 from admin.doctor.postconf import PostfixMissing, program, run
+from chassis.files import read_whole
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
-_DUMPED = ("hash", "btree", "cdb", "dbm", "lmdb", "sdbm", "inline")
+_DUMPED = ("hash", "btree", "dbm", "lmdb", "sdbm", "inline")
 _MATCHES_ALL = {"", ".", "^", "$", ".*", "^.*", "^.*$", ".+", "^.+", "^.+$", "^.", ".*$", "^(.*)$", "(.*)"}
 
 
@@ -77,9 +79,11 @@ def read_table(name: str) -> Table:
                 return _patterns(_rules(rest))
             case "cidr":
                 return _networks(_rules(rest))
+            case "cdb":
+                return Table(tuple(_constant_entries(_bytes(f"{rest}.cdb"))))
             case dumped if dumped in _DUMPED:
                 return _dumped(name)
-    except (OSError, PostfixMissing) as error:
+    except (OSError, PostfixMissing, struct.error) as error:
         return Table(unread=str(error))
     return Table(unread=f"{kind}: is no file")
 
@@ -92,13 +96,28 @@ def _dumped(name: str) -> Table:
     return Table(tuple(Entry(*line.split("\t", 1)) for line in lines if "\t" in line))
 
 
+def _constant_entries(data: bytes) -> Iterator[Entry]:
+    """Of a constant database, which postmap cannot list: behind a header of 256 pairs (position, slots) of
+    hash tables stand the records, and behind them those tables (cdb(5))."""
+    header = struct.unpack_from("<512I", data)
+    at, end = 2048, min(header[::2])
+    while at < end:
+        lengths = struct.unpack_from("<II", data, at)
+        key, value = struct.unpack_from("{}s{}s".format(*lengths), data, at + 8)
+        # With postmap -N each has a NUL behind it.
+        yield Entry(*(part.rstrip(b"\0").decode("utf-8", "surrogateescape") for part in (key, value)))
+        at += 8 + sum(lengths)
+
+
 def _text(path: str) -> str:
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"{path} is no file")
-    if file.stat().st_size > MAX_FILE_BYTES:
-        raise OSError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-    return file.read_text("utf-8", "surrogateescape")
+    return _bytes(path).decode("utf-8", "surrogateescape")
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return read_whole(Path(path), MAX_FILE_BYTES)
+    except ValueError as error:
+        raise OSError(f"{path} {error}") from error
 
 
 def logical_lines(text: str) -> Iterator[str]:

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from admin.doctor.clients import Kind
-from admin.doctor.flows import COUNTED, Ask, Flow, Stage, Why, joined
+from admin.doctor.effects import Surroundings
+from admin.doctor.flows import COUNTED, Ask, Filter, Flow, Stage, Why, joined
 from admin.doctor.lists import split_braced
-from admin.doctor.walker import MAX_DEPTH, Surroundings, Walker
+from admin.doctor.walker import MAX_DEPTH, Walker
 
 RECIPIENT_LIST = "smtpd_recipient_restrictions"
 RELAY_LIST = "smtpd_relay_restrictions"
@@ -46,13 +47,22 @@ class Answer(StrEnum):
 
 
 class Verdict(NamedTuple):
-    """Args: asks: where our service is asked on any way, heeded or not; why: of what is not covered."""
+    """What is said of one kind of mail at one entrance, and why.
+
+    Attributes:
+        asks: where our service is asked on any way, heeded or not.
+        why: of what is not covered.
+        partly: it is not covered, though other mail of the kind is.
+        twice: the service is asked more than once at the same stage.
+        filters: what FILTER actions name; None for mail that meets none of them.
+    """
 
     answer: Answer
     asks: tuple[Ask, ...] = ()
     why: tuple[Why, ...] = ()
-    partly: bool = False  # not covered, though other mail of the kind is
-    twice: bool = False  # asked more than once at the same stage
+    partly: bool = False
+    twice: bool = False
+    filters: tuple[Filter | None, ...] = ()
 
 
 def judge(
@@ -76,16 +86,23 @@ def judge(
         return Verdict(Answer.NONE, why=(Why("all_refused"),))
     asks = tuple(dict.fromkeys(ask for flow in flows for ask in flow.asks if is_ours(ask.service.endpoint)))
     twice = any(_twice(flow, is_ours) for flow in flows)
+    filters = tuple(dict.fromkeys(flow.filter for flow in flows))
     missed = [flow for flow in flows if not any(counts(ask, is_ours) for ask in flow.asks)]
     if not missed:
-        return Verdict(Answer.COVERED, asks, twice=twice)
+        return Verdict(Answer.COVERED, asks, twice=twice, filters=filters)
     sure = [flow for flow in missed if flow.certain]
     if sure and not certain:
-        return Verdict(Answer.UNKNOWN, asks, (Why("by_proxy"),), twice=twice)
+        return Verdict(Answer.UNKNOWN, asks, (Why("by_proxy"),), twice=twice, filters=filters)
     if sure:
         partly = len(missed) < len(flows)
-        return Verdict(Answer.NOT_COVERED, asks, _reasons(sure), partly, twice)
-    return Verdict(Answer.UNKNOWN, asks, _reasons(missed), twice=twice)
+        return Verdict(Answer.NOT_COVERED, asks, _reasons(sure), partly, twice, filters)
+    return Verdict(Answer.UNKNOWN, asks, _reasons(missed), twice=twice, filters=filters)
+
+
+def worse(one: Verdict, other: Verdict) -> Verdict:
+    """Of two on the same mail, where both can hold."""
+    order = (Answer.NOT_COVERED, Answer.UNKNOWN, Answer.COVERED, Answer.NONE)
+    return min(one, other, key=lambda verdict: order.index(verdict.answer))
 
 
 def _twice(flow: Flow, is_ours: Callable[[str], bool]) -> bool:

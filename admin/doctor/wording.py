@@ -22,6 +22,25 @@ def term(name: str, language: Language, *details: str) -> str:
     return words(language)["terms"][name].format(*details)
 
 
+class Told(Exception):
+    """What keeps the doctor from its work, in one line for the admin.
+
+    Args:
+        key: of the line in the table `errors`.
+        details: what stands in its `{0}`, `{1}`.
+    """
+
+    def __init__(self, key: str, *details: str) -> None:
+        super().__init__(key, *details)
+        self._key, self._details = key, details
+
+    def told(self, language: Language) -> str:
+        return words(language)["errors"][self._key].format(*self._details)
+
+    def __str__(self) -> str:
+        return self.told("en")
+
+
 def sentence(finding: str, language: Language, details: tuple[str, ...]) -> str:
     """The sentence of a finding. Args: details: what stands in its `{0}`, `{1}`."""
     return words(language)["findings"][finding].format(*details)
@@ -29,7 +48,7 @@ def sentence(finding: str, language: Language, details: tuple[str, ...]) -> str:
 
 @cache
 def words(language: Language) -> Mapping[str, Mapping[str, str]]:
-    """The tables `findings` and `terms` of a language."""
+    """The tables `findings`, `terms` and `errors` of a language."""
     text = Path(__file__).with_name(f"wording_{language}.toml").read_text("utf-8")
     found: Mapping[str, Mapping[str, str]] = tomllib.loads(text)
     return found

@@ -5,9 +5,10 @@ Each file of tests/doctor/corpus is one pair:
     about       one line
     source      where these settings are documented
     main        main.cf; {etc} is the directory in which it lies
-    master      the services of master.cf that take mail
-    [tables]    files in {etc}; those that main.cf names with hash: are compiled
+    master      the services of master.cf that take mail, and those that they need to be understood
+    [tables]    files in {etc}; those that main.cf names with hash:, btree:, cdb: or lmdb: are compiled
     [ucr]       the registry, for UCS
+    accepted    names of milters and filters that the doctor is told are known
     network     the address of another host of mynetworks; without it there is none
     verdict     covered, not_covered, unknown or none
     findings    ids that the doctor must name, all of error and unknown ones, and perhaps others
@@ -19,12 +20,14 @@ Each file of tests/doctor/corpus is one pair:
 """
 
 import os
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from admin.doctor.clients import Origin
 from tests.e2e.postfix import LOCAL
+from tests.support.programs import require_program, unmet
 
 DIRECTORY = Path(__file__).with_name("corpus")
 FOREIGN = "bob@example.net"
@@ -51,6 +54,7 @@ class Case(NamedTuple):
     network: str
     verdict: str
     findings: list[str]
+    accepted: frozenset[str]
     expected: dict[str, str]
     replaced: dict[str, str]
     trials: list[Trial]
@@ -68,7 +72,7 @@ class Case(NamedTuple):
     def write(self, directory: Path) -> None:
         """main.cf, master.cf, tables and registry."""
         (directory / "main.cf").write_text(self.main.replace("{etc}", str(directory)))
-        (directory / "master.cf").write_text(self.master)
+        (directory / "master.cf").write_text(self.master.replace("{etc}", str(directory)))
         settle(directory)
         for name, text in self.tables.items():
             (directory / name).write_text(text.replace("{etc}", str(directory)))
@@ -81,6 +85,15 @@ def settle(directory: Path) -> None:
     """Postfix waits until its files have been left alone for a while: let them be old."""
     for name in ("main.cf", "master.cf"):
         os.utime(directory / name, (1, 1))
+
+
+def require_tables(*kinds: str) -> None:
+    """Kinds of tables that Debian has in packages of their own."""
+    postconf = require_program("postconf", packages="postfix")
+    known = subprocess.run([postconf, "-m"], capture_output=True, check=True, text=True).stdout.split()
+    missing = [f"postfix-{kind}" for kind in kinds if kind not in known]
+    if missing:
+        unmet(f"Postfix lacks kinds of tables: apt-get install {' '.join(missing)}")
 
 
 def read(path: Path) -> Case:
@@ -96,6 +109,7 @@ def read(path: Path) -> Case:
         found.get("network", ""),
         found["verdict"],
         found["findings"],
+        frozenset(found.get("accepted", [])),
         found["expected"],
         found.get("run", {}),
         [

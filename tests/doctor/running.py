@@ -208,7 +208,9 @@ def _here(text: str, recorder: Recorder, other: Recorder) -> str:
         ours = found[2].endswith(f":{OUR_PORT}")
         return f"{found[1]}inet:127.0.0.1:{recorder.port if ours else other.port}"
 
-    return _DNS.sub("sleep 0", _POLICY.sub(endpoint, text))
+    # What is no argument of a check, but a part of one.
+    moved = _POLICY.sub(endpoint, text).replace(f":{OUR_PORT}", f":{recorder.port}")
+    return _DNS.sub("sleep 0", moved)
 
 
 def _greets(port: int) -> bool:

@@ -1,9 +1,12 @@
 """The doctor's word on each pair of the corpus: what was written by hand, and what a real Postfix does."""
 
+import io
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from admin.doctor import ucr
 from admin.doctor.clients import KINDS
@@ -13,14 +16,18 @@ from admin.doctor.examination import Examination, examine
 from admin.doctor.findings import Severity, at_entrances
 from admin.doctor.host_findings import of_host
 from admin.doctor.mends import Bench
+from admin.doctor.output import PIPE_COLUMNS, Report, show
 from admin.doctor.postconf import Postconf
 from admin.doctor.verdict import Answer, Verdict
+from admin.doctor.wording import Language
 from chassis.sockets import Listeners
-from tests.doctor.corpus import CASES, Case
+from tests.doctor.corpus import CASES, Case, require_tables
 from tests.doctor.recorder import Recorder
 from tests.doctor.running import Ground
 from tests.support.programs import require_program
 
+COMPILED = re.compile(r"\b(hash|btree|cdb|lmdb):\{etc\}/([\w.]+)")
+LANGUAGES: tuple[Language, ...] = ("en", "de")
 OURS = OurService(Listeners(("127.0.0.1",), 12345))
 LETTERS = {Answer.COVERED: "c", Answer.NOT_COVERED: "n", Answer.UNKNOWN: "u", Answer.NONE: "-"}
 # What a real Postfix may do where the doctor says so: it must never miss what was called covered.
@@ -50,17 +57,18 @@ each_run = pytest.mark.parametrize(
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    require_program("postconf", packages="postfix postfix-pcre")
+    require_program("postconf", packages="postfix")
+    require_tables("cdb", "lmdb", "pcre")
     return tmp_path
 
 
 def written(case: Case, directory: Path) -> Examination:
     """The pair, compiled and examined."""
     case.write(directory)
-    for name in case.tables:
-        if f"hash:{{etc}}/{name}" in case.main and f"texthash:{{etc}}/{name}" not in case.main:
-            subprocess.run(["postmap", f"hash:{directory / name}"], check=True)
-    return examine(Postconf(directory), OURS)
+    for kind, name in COMPILED.findall(case.main):
+        if name in case.tables:
+            subprocess.run(["postmap", f"{kind}:{directory / name}"], check=True)
+    return examine(Postconf(directory), OURS, case.accepted)
 
 
 def letter(verdict: Verdict | None) -> str:
@@ -89,10 +97,14 @@ def test_the_corpus_is_large() -> None:
 
 @each_case
 def test_the_doctor_says_what_is_expected(case: Case, directory: Path) -> None:
-    """The verdict at each entrance, on the whole, and the findings, all that are errors among them."""
+    """The verdict at each entrance, on the whole, and the findings, all that are errors among them; both
+    languages can tell it."""
     examination = written(case, directory)
     bench = Bench(examination, OURS, ucr.read(directory))
     found = [*at_entrances(bench), *of_host(bench)]
+    for language in LANGUAGES:
+        report = Report(examination, OURS, found, examination.answer, language)
+        show(report, Console(file=io.StringIO(), width=PIPE_COLUMNS))
     serious = {one.id for one in found if one.severity in (Severity.ERROR, Severity.UNKNOWN)}
 
     assert letters(examination) == case.expected

@@ -1,5 +1,6 @@
 """Which endpoint is ours."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,34 @@ def test_a_socket_is_found_through_the_chroot() -> None:
     assert not outside.is_at("unix:/run/mtpolicyd.sock", queue_directory=QUEUE, chroot=True)
     assert unix_path("inet:x:1", queue_directory=QUEUE, chroot=True) is None
     assert unix_path("unix:/a", queue_directory=QUEUE, chroot=True) == Path(QUEUE, "a")
+
+
+def test_a_socket_has_one_place_whatever_the_path(tmp_path: Path) -> None:
+    """/var/run and /run."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "run")
+    ours = OurService(Listeners(("127.0.0.1",), 12345, str(tmp_path / "run" / "s")))
+
+    assert ours.is_at(f"unix:{tmp_path}/var/s", queue_directory=QUEUE, chroot=False)
+
+
+def test_a_host_name_is_what_the_resolver_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that nobody knows is not ours."""
+    known = {"policy": [(2, 1, 6, "", ("127.0.0.1", 0))], "elsewhere": [(2, 1, 6, "", ("192.0.2.77", 0))]}
+
+    def resolved(name: str, *_: object, **__: object) -> object:
+        if name not in known:
+            raise socket.gaierror
+        return known[name]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    ours = OurService(Listeners(("127.0.0.1",), 12345))
+    found = [
+        ours.is_at(f"inet:{name}:12345", queue_directory=QUEUE, chroot=False)
+        for name in ("policy", "elsewhere", "nobody")
+    ]
+
+    assert found == [True, False, False]
 
 
 def test_how_postfix_reaches_the_service() -> None:

@@ -23,6 +23,8 @@ LINES = [
     "628 inet n - n - - qmqpd",
     "9000 inet n n n - 0 spawn argv=x",
     "policy unix - n n - 0 spawn argv=x",
+    "2525 inet n n n - 0 our-smtpd",
+    "7 inet n - n - 0 discard",
     "cleanup unix n - n - 0 cleanup",
 ]
 SERVICES = [read_service(line, {}) for line in LINES]
@@ -39,7 +41,23 @@ def test_every_service_that_takes_mail_is_a_way_in() -> None:
         ("sendmail (pickup)", Way.SENDMAIL, "pickup", 0, True),
         ("628", Way.QMQPD, "628", 628, False),
         ("9000", Way.OTHER, "9000", 9000, False),
+        ("2525", Way.OTHER, "2525", 2525, False),
     ]
+
+
+def test_postscreen_passes_clients_on_to_the_service_that_is_named() -> None:
+    """In master.cf before main.cf; where there is none, nobody knows."""
+    lines = ["smtp inet n - n - 1 postscreen", "smtpd pass - - n - - smtpd", "other pass - - n - - smtpd"]
+
+    def behind(main: dict[str, str], **overrides: str) -> tuple[Way, str]:
+        postscreen = read_service(lines[0], {"smtp/inet": overrides})
+        (way,) = entrances([postscreen, *(read_service(line, {}) for line in lines[1:])], main)
+        return way.way, way.service.name
+
+    assert behind({}) == (Way.SMTPD, "smtpd")
+    assert behind({"smtpd_service_name": "other"}) == (Way.SMTPD, "other")
+    assert behind({}, smtpd_service_name="other") == (Way.SMTPD, "other")
+    assert behind({}, smtpd_service_name="$mine") == (Way.OTHER, "smtp")
 
 
 def test_a_host_that_listens_on_loopback_alone() -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from admin.doctor.examination import is_chrooted, lower_booleans
-from admin.doctor.postconf import read_service
+from admin.doctor.examination import other_instances
+from admin.doctor.postconf import Postconf
 from admin.doctor.verdict import Answer
-from tests.unit.admin.doctor.pairs import CHECK, PERMITS, SMTP, SUBMISSION, examined
+from tests.unit.admin.doctor.pairs import CHECK, PERMITS, SMTP, SUBMISSION, examined, write
 
 
 def test_a_host_is_covered_where_every_login_is(tmp_path: Path) -> None:
@@ -34,23 +34,33 @@ def test_without_any_login_there_is_nothing_to_cover(tmp_path: Path) -> None:
     assert examined(tmp_path, CHECK, SMTP).answer is Answer.NONE
 
 
-def test_other_policy_services_are_named(tmp_path: Path) -> None:
-    """Also those of classes."""
-    more = "smtpd_restriction_classes = grey\ngrey = check_policy_service inet:127.0.0.1:10023"
-    found = examined(tmp_path, f"{CHECK}, check_policy_service inet:127.0.0.1:7777", more=more)
-
-    assert found.entrances[0].others == ("inet:127.0.0.1:7777", "inet:127.0.0.1:10023")
+def test_a_filter_makes_nothing_better(tmp_path: Path) -> None:
+    """What is not covered stays so."""
+    assert examined(tmp_path, PERMITS, more="content_filter = x:1").answer is Answer.NOT_COVERED
 
 
-def test_the_default_of_the_chroot_column() -> None:
-    """It depends on the compatibility level."""
-    service = read_service("smtp inet n - - - - smtpd", {})
+def test_a_program_on_a_port_is_unknown_wherever_users_log_in(tmp_path: Path) -> None:
+    """Also where main.cf switches logins off; unless Postfix itself asks there."""
+    spawn = "\n127.0.0.1:9998 inet n n n - 0 spawn argv=x"
+    for more, answer in (
+        ("", Answer.UNKNOWN),
+        ("transport_maps = inline:{ { a = lmtp:inet:127.0.0.1:9998 } }", Answer.UNKNOWN),
+        ("postscreen_access_list = tcp:127.0.0.1:9998", Answer.COVERED),
+        ("smtpd_sasl_path = inet:[::1]:9998", Answer.COVERED),
+    ):
+        found = examined(tmp_path, f"{CHECK}, {PERMITS}", SMTP + SUBMISSION + spawn, more)
 
-    assert is_chrooted(service, {"compatibility_level": "0"})
-    assert not is_chrooted(service, {"compatibility_level": "3.6"})
-    assert is_chrooted(read_service("smtp inet n - y - - smtpd", {}), {"compatibility_level": "3.6"})
+        assert found.answer is answer, more
 
 
-def test_postfix_takes_yes_in_any_case() -> None:
-    """Other values stay."""
-    assert lower_booleans({"a": "YES", "b": "Yes, sir"}) == {"a": "yes", "b": "Yes, sir"}
+def test_other_instances_are_named(tmp_path: Path) -> None:
+    """Those that are on, and those of which that cannot be read."""
+    for name, more in (("on", "multi_instance_enable = yes"), ("off", "")):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, CHECK, more=more)
+    directories = [str(tmp_path / name) for name in ("on", "off", "gone")]
+    write(tmp_path, CHECK, more=f"multi_instance_directories = {' '.join(directories)}")
+    found = other_instances(Postconf(tmp_path))
+
+    assert found == [directories[0], directories[2]]
+    assert examined(tmp_path, f"{CHECK}, {PERMITS}")._replace(instances=found).answer is Answer.UNKNOWN

@@ -36,6 +36,20 @@ def test_each_trouble_has_its_finding(tmp_path: Path, recipient: str, more: str,
     assert sorted(finding.id for finding in findings) == sorted(found)
 
 
+def test_a_filter_is_told_with_the_command_that_accepts_it(tmp_path: Path) -> None:
+    """It is known by its name and by what names it."""
+    more = "smtpd_milters = inet:a:1\ncontent_filter = x:[::1]:2\nheader_checks = mysql:/y"
+    examination = examined(tmp_path, f"{CHECK}, {PERMITS}", more=more)
+    findings = at_entrances(bench(examination._replace(accepted=frozenset({"inet:a:1"}))))
+
+    assert [(one.id, one.severity, one.details) for one in findings] == [
+        ("filter_accepted", Severity.INFO, ("inet:a:1", "smtpd_milters")),
+        ("unknown_checks_unread", Severity.UNKNOWN, ("mysql:/y", "header_checks")),
+        ("unknown_filter", Severity.UNKNOWN, ("x:[::1]:2", "content_filter")),
+    ]
+    assert findings[2].mend == ("mtpolicyctl doctor --accept-filter 'x:[::1]:2'",)
+
+
 def test_a_list_of_its_own_is_shown(tmp_path: Path) -> None:
     """With the command that puts the check into it."""
     override = " -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject"

@@ -55,6 +55,16 @@ def test_what_ucr_has_and_main_cf_has_not_is_told(tmp_path: Path) -> None:
     assert {"ucr_not_in_force", "ucr_blank"} <= set(ids(*found))
 
 
+def test_other_instances_and_unknown_filters_are_told(tmp_path: Path) -> None:
+    """The one with the command that asks about it."""
+    examination = examined(tmp_path, f"{CHECK}, {PERMITS}")
+    examination = examination._replace(instances=["/etc/postfix-out"], accepted=frozenset({"inet:a:1"}))
+    found = {one.id: one for one in of_host(bench(examination))}
+
+    assert found["other_instance"].mend == ("mtpolicyctl doctor --config-dir /etc/postfix-out",)
+    assert found["accepted_filter_missing"].details == ("inet:a:1",)
+
+
 def test_something_else_on_a_submission_port_is_seen(tmp_path: Path) -> None:
     """By the kernel's table; 587 is Postfix's own here."""
     table = tmp_path / "tcp"

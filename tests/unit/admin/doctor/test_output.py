@@ -56,6 +56,18 @@ def test_json_has_everything(tmp_path: Path) -> None:
     assert found["findings"][0]["mend"]
 
 
+def test_json_names_what_mail_is_handed_to(tmp_path: Path) -> None:
+    """And whether that is accepted."""
+    found = examined(tmp_path, f"{CHECK}, {PERMITS}", more="smtpd_milters = inet:a:1")
+    found = found._replace(accepted=frozenset({"inet:a:1"}))
+    told = json.loads(to_json(Report(found, OURS, [], found.answer, "en")))
+
+    assert told["entrances"][1]["filters"] == [
+        {"kind": "milter", "parameter": "smtpd_milters", "name": "inet:a:1", "accepted": True}
+    ]
+    assert told["entrances"][0]["filters"] == []
+
+
 def test_without_a_terminal_lines_are_long() -> None:
     """A line that wraps is bad to search."""
     assert open_console().width == PIPE_COLUMNS

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from admin.doctor.tables import Entry, Table, Tables, logical_lines, read_table
+from tests.doctor.corpus import require_tables
 from tests.support.programs import require_program
 
 
@@ -87,3 +88,27 @@ def test_a_table_is_read_once(tmp_path: Path) -> None:
 def test_lines_are_joined() -> None:
     """A line that begins with blanks goes on with the one before."""
     assert list(logical_lines("a\n# no\n\n  b\nc\n")) == ["a b", "c"]
+
+
+@pytest.mark.parametrize("options", [(), ("-N",)])
+def test_a_constant_database_is_read_although_postmap_cannot_list_it(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Written by Postfix's own postmap, with or without a NUL behind each word."""
+    postmap = require_program("postmap", packages="postfix")
+    path = tmp_path / "t"
+    path.write_text("a OK\nb REJECT no\n")
+    require_tables("cdb")
+    subprocess.run([postmap, *options, f"cdb:{path}"], check=True)
+
+    assert read_table(f"cdb:{path}").entries == (Entry("a", "OK"), Entry("b", "REJECT no"))
+    path.write_text("")
+    subprocess.run([postmap, *options, f"cdb:{path}"], check=True)
+    assert read_table(f"cdb:{path}") == Table()
+
+
+def test_a_broken_constant_database_is_not_read(tmp_path: Path) -> None:
+    """And no traceback."""
+    (tmp_path / "t.cdb").write_bytes(b"\xff" * 2060)
+
+    assert read_table(f"cdb:{tmp_path / 't'}").unread

@@ -3,11 +3,11 @@
 import pytest
 
 from admin.doctor.clients import Kind, Networks, Origin
+from admin.doctor.effects import Surroundings
 from admin.doctor.flows import Why
 from admin.doctor.lists import split_braced
 from admin.doctor.tables import Tables
 from admin.doctor.verdict import Answer, Verdict, judge, stages, starts
-from admin.doctor.walker import Surroundings
 
 OURS = "check_policy_service inet:127.0.0.1:12345"
 LOGIN = Kind(login=True, origin=Origin.OUTSIDE)

@@ -3,10 +3,11 @@
 import pytest
 
 from admin.doctor.clients import Kind, Networks, Origin
+from admin.doctor.effects import Surroundings
 from admin.doctor.flows import End, Stage
 from admin.doctor.lists import split_braced
 from admin.doctor.tables import Tables
-from admin.doctor.walker import Surroundings, Walker
+from admin.doctor.walker import Walker
 
 OURS = "check_policy_service inet:127.0.0.1:12345"
 LOGIN, OPEN = Kind(login=True, origin=Origin.OUTSIDE), Kind(login=False, origin=Origin.OUTSIDE)
@@ -17,6 +18,7 @@ def walk(text: str, kind: Kind = LOGIN, *, stage: Stage = Stage.RCPT, **values: 
     """Each flow as `END`, `END asked`, with `?` in doubt and `if` by an entry."""
     tables = Tables()
     classes = {"guard": split_braced(OURS), "loop": ["loop"], "open": ["permit"]}
+    classes |= {"reject_mine": ["permit"], "check_mine_access": ["permit"]}
     surroundings = Surroundings(
         {"smtpd_sasl_auth_enable": "yes"} | values,
         classes,
@@ -63,8 +65,10 @@ def walk(text: str, kind: Kind = LOGIN, *, stage: Stage = Stage.RCPT, **values: 
         ("check_sasl_access static:guard", {"next asked"}),
         ("check_sender_access inline:{a=guard}", {"next", "next asked if"}),
         (f"check_client_access cidr:{{{{127.0.0.0/8 OK}}}}, {OURS}", {"next asked"}),
-        (f"check_sender_access mysql:/x, {OURS}", {"next asked", "permit ?"}),
+        (f"check_sender_access mysql:/x, {OURS}", {"next asked ?", "permit ?"}),
         (f"check_policy_service nonsense, {OURS}", set()),
+        (f"reject_mine, {OURS}", {"permit"}),
+        (f"check_mine_access, {OURS}", {"permit"}),
     ],
 )
 def test_what_a_list_does_to_mail_with_a_login(text: str, flows: set[str]) -> None:
@@ -97,3 +101,17 @@ def test_certificates_count_where_they_are_asked_for() -> None:
 def test_a_table_may_not_name_a_service() -> None:
     """Postfix refuses such mail; at DATA a bare table is an error too."""
     assert walk(f"check_sender_access inline:{{{{a={OURS}}}}}") == {"next"}
+
+
+def test_a_filter_action_is_kept_with_the_flow() -> None:
+    """The last one counts, and mail that is refused later needs none."""
+    text = (
+        "check_sender_access inline:{ { a = FILTER x:1 } }, check_sender_access static:{FILTER y:2}, "
+        "check_sender_access inline:{ { b = filter z:3 } }"
+    )
+    tables = Tables()
+    surroundings = Surroundings({}, {}, Networks.parse("", tables), tables, lambda endpoint: False)
+    flows = Walker(surroundings, OPEN).walk("smtpd_sender_restrictions", split_braced(text), Stage.RCPT)
+
+    assert {flow.filter.name for flow in flows if flow.filter} == {"y:2", "z:3"}
+    assert all(flow.filter for flow in flows)
