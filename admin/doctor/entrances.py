@@ -106,13 +106,21 @@ def possible_kinds(entrance: Entrance, values: Mapping[str, str], networks: Netw
     logins = values.get("smtpd_sasl_auth_enable") == "yes"
     by_proxy = bool(values.get("smtpd_authorized_xclient_hosts"))
     origins = [Origin.HOST]
-    if not entrance.here_only or by_proxy:
+    if not entrance.here_only or by_proxy or _proxied(entrance, values):
         origins += [Origin.NETWORK] if networks.others else []
         origins += [] if networks.everybody else [Origin.OUTSIDE]
     kinds = {Kind(login=False, origin=origin): True for origin in origins}
     if logins or by_proxy:
         kinds |= {Kind(login=True, origin=origin): logins for origin in origins}
     return kinds
+
+
+def _proxied(entrance: Entrance, values: Mapping[str, str]) -> bool:
+    """Whether a proxy on this host tells where its clients are (the PROXY protocol)."""
+    if entrance.listener is entrance.service:
+        return bool(values.get("smtpd_upstream_proxy_protocol"))
+    name = "postscreen_upstream_proxy_protocol"
+    return bool(entrance.listener.overrides.get(name, values.get(name)))
 
 
 def own_host_is_own_address(values: Mapping[str, str]) -> bool | None:

@@ -32,6 +32,7 @@ PARAMETERS = (
     "smtpd_sasl_auth_enable",
     "smtpd_authorized_xclient_hosts",
     "smtpd_upstream_proxy_protocol",
+    "postscreen_upstream_proxy_protocol",
     "smtpd_milters",
     "smtpd_milter_maps",
     "smtpd_tls_ask_ccert",
@@ -123,10 +124,9 @@ def examine_entrance(host: Host, entrance: Entrance) -> Examined:
         # Nothing there ever asks a policy service, and nobody logs in.
         verdict = Verdict(Answer.NOT_COVERED, why=(Why(f"way_{entrance.way}", service.name),))
         return Examined(entrance, values, {kind: verdict for kind in kinds if not kind.login})
-    if entrance.way is Way.OTHER or service.doubtful:
-        # What a program does, it alone knows.
-        why = Why("option_unread", service.doubtful) if service.doubtful else Why("way_other", service.name)
-        return Examined(entrance, values, dict.fromkeys(KINDS, Verdict(Answer.UNKNOWN, why=(why,))))
+    unread = _unread(entrance)
+    if unread is not None:
+        return Examined(entrance, values, dict.fromkeys(KINDS, Verdict(Answer.UNKNOWN, why=(unread,))))
     is_ours = partial(
         host.ours.is_at,
         queue_directory=values.get("queue_directory", ""),
@@ -167,6 +167,16 @@ def examine_entrance(host: Host, entrance: Entrance) -> Examined:
         networks,
         tuple(dict.fromkeys(one for found in handed.values() for one in found)),
     )
+
+
+def _unread(entrance: Entrance) -> Why | None:
+    """Why nothing can be known of an entrance, if that is so."""
+    if entrance.service.twice:
+        return Why("service_twice", entrance.service.key)
+    if entrance.service.doubtful:
+        return Why("option_unread", entrance.service.doubtful)
+    # What a program does, it alone knows.
+    return Why("way_other", entrance.service.name) if entrance.way is Way.OTHER else None
 
 
 def _classes(everything: Mapping[str, str]) -> dict[str, list[str]]:

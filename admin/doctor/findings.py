@@ -18,6 +18,10 @@ from frontend.asker import DECISION_SECONDS
 LONG_SECONDS = 60.0
 
 
+# What only an editor mends.
+_OF_MASTER_CF = ("option_unread", "service_twice")
+
+
 class Severity(StrEnum):
     """How bad: an error leaves mail unguarded, or harms; an unknown keeps from saying that all is well."""
 
@@ -76,7 +80,8 @@ def _at_entrance(bench: Bench, examined: Examined) -> Iterator[Finding]:
         if verdict.answer is Answer.UNKNOWN:
             for why in verdict.why:
                 if why.key not in ("entry", *FILTERS):
-                    yield Finding(f"unknown_{why.key}", Severity.UNKNOWN, where, (why.detail,), mend)
+                    commands = () if why.key in _OF_MASTER_CF else mend
+                    yield Finding(f"unknown_{why.key}", Severity.UNKNOWN, where, (why.detail,), commands)
     yield from (finding._replace(where=where) for finding in _about_sites(bench, examined, mend))
     yield from (finding._replace(where=where) for finding in _surroundings(examined))
     yield from (finding._replace(where=where) for finding in _filters(bench, examined))

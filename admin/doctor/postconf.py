@@ -9,6 +9,7 @@ postconf -x    NAME = VALUE              values in force, `$name` expanded; -o a
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ class Service(NamedTuple):
         chroot: the column, `y`, `n` or `-`.
         overrides: what its -o options set, unexpanded.
         doubtful: an -o option that postconf itself does not understand, empty if there is none.
+        twice: master.cf has it more than once; postconf mixes their options.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Service(NamedTuple):
     arguments: tuple[str, ...]
     overrides: Mapping[str, str]
     doubtful: str = ""
+    twice: bool = False
 
     @property
     def key(self) -> str:
@@ -92,7 +95,11 @@ class Postconf:
         for name, value in _pairs(self._lines("-P")).items():
             service, _, parameter = name.rpartition("/")
             overrides.setdefault(service, {})[parameter] = value
-        return [read_service(line, overrides) for line in self._lines("-M") if line.strip()]
+        found = [read_service(line, overrides) for line in self._lines("-M") if line.strip()]
+        # master(8) uses the last one.
+        last = {service.key: service for service in found}
+        count = Counter(service.key for service in found)
+        return [service._replace(twice=count[key] > 1) for key, service in last.items()]
 
     def values(self, names: Iterable[str], overrides: Mapping[str, str] | None = None) -> dict[str, str]:
         """Values in force, expanded; what Postfix does not know is left out. Raises PostfixMissing."""

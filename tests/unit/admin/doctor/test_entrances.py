@@ -79,6 +79,25 @@ def test_who_can_log_in_where() -> None:
     assert "open_outside" not in names({}, "0.0.0.0/0")
 
 
+def test_a_proxy_of_this_host_may_pass_on_clients_from_anywhere() -> None:
+    """By the PROXY protocol, of smtpd or of postscreen in front of it."""
+
+    def origins(line: str, values: dict[str, str], **overrides: str) -> set[str]:
+        listener = read_service(line, {"127.0.0.1:25/inet": overrides})
+        behind = read_service("smtpd pass - - n - - smtpd", {})
+        (way,) = entrances([listener, behind], {})
+        return {kind.origin for kind in possible_kinds(way, values, Networks.parse("127.0.0.1", Tables()))}
+
+    smtpd, postscreen = "127.0.0.1:25 inet n - n - - smtpd", "127.0.0.1:25 inet n - n - 1 postscreen"
+    name = "upstream_proxy_protocol"
+    assert origins(smtpd, {f"postscreen_{name}": "haproxy"}) == {"host"}
+    assert origins(smtpd, {f"smtpd_{name}": "haproxy"}) == {"host", "outside"}
+    assert origins(postscreen, {f"smtpd_{name}": "haproxy"}) == {"host"}
+    assert origins(postscreen, {f"postscreen_{name}": "haproxy"}) == {"host", "outside"}
+    assert origins(postscreen, {}, **{f"postscreen_{name}": "haproxy"}) == {"host", "outside"}
+    assert origins(postscreen, {f"postscreen_{name}": "haproxy"}, **{f"postscreen_{name}": ""}) == {"host"}
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [

@@ -53,6 +53,15 @@ def test_a_program_on_a_port_is_unknown_wherever_users_log_in(tmp_path: Path) ->
         assert found.answer is answer, more
 
 
+def test_a_service_that_stands_twice_is_unknown(tmp_path: Path) -> None:
+    """An option of the line that is not in force would be believed."""
+    checked = f" -o {{ smtpd_recipient_restrictions = {CHECK}, {PERMITS} }}"
+    found = examined(tmp_path, PERMITS, f"{SMTP}{SUBMISSION}{checked}\n{SUBMISSION}")
+
+    assert [verdict.why[0].key for verdict in found.entrances[1].logins] == ["service_twice"] * 3
+    assert found.answer is Answer.UNKNOWN
+
+
 def test_other_instances_are_named(tmp_path: Path) -> None:
     """Those that are on, and those of which that cannot be read."""
     for name, more in (("on", "multi_instance_enable = yes"), ("off", "")):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from admin.doctor.postconf import Postconf, PostfixMissing, program, read_service
-from tests.unit.admin.doctor.pairs import CHECK, SMTP, write
+from tests.unit.admin.doctor.pairs import CHECK, SMTP, SUBMISSION, write
 
 
 def test_a_service_is_read_with_its_options() -> None:
@@ -39,6 +39,17 @@ def test_postfix_expands_what_we_read(tmp_path: Path) -> None:
     }
     assert [service.name for service in postconf.services()] == ["smtp", "submission"]
     assert postconf.services()[1].overrides == {"smtpd_sasl_auth_enable": "yes"}
+
+
+def test_a_service_that_stands_twice_is_in_doubt(tmp_path: Path) -> None:
+    """master(8) uses the last line; postconf gives it the options of both."""
+    write(tmp_path, "reject", f"{SMTP}{SUBMISSION}\n{SUBMISSION.split(' -o')[0]}")
+    services = Postconf(tmp_path).services()
+
+    assert [(service.key, service.twice) for service in services] == [
+        ("smtp/inet", False),
+        ("submission/inet", True),
+    ]
 
 
 def test_a_configuration_that_cannot_be_read_is_told(tmp_path: Path) -> None:
