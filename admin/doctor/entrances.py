@@ -84,7 +84,8 @@ class Entrance(NamedTuple):
 def entrances(services: Sequence[Service], main: Mapping[str, str]) -> list[Entrance]:
     """Every way in, in the order of master.cf. Args: main: main.cf's parameters in force."""
     found = []
-    for service in services:
+    off = split_braced(main.get("master_service_disable", ""))
+    for service in (one for one in services if not _disabled(one, off)):
         if service.command == "pickup":
             found.append(Entrance(Way.SENDMAIL, service, service, 0, here_only=True))
         elif service.command == "smtpd" and service.type != "pass":
@@ -113,6 +114,14 @@ def possible_kinds(entrance: Entrance, values: Mapping[str, str], networks: Netw
     if logins or by_proxy:
         kinds |= {Kind(login=True, origin=origin): logins for origin in origins}
     return kinds
+
+
+def _disabled(service: Service, patterns: Sequence[str]) -> bool:
+    """By master_service_disable: of `inet`, `smtp/inet`, `!587/inet`, the first that matches counts."""
+    for pattern in patterns:
+        if pattern.lstrip("!") in (service.type, service.key):
+            return not pattern.startswith("!")
+    return False
 
 
 def _proxied(entrance: Entrance, values: Mapping[str, str]) -> bool:

@@ -24,6 +24,7 @@ PARAMETERS = (
     "inet_interfaces",
     "inet_protocols",
     "mynetworks",
+    "master_service_disable",
     "smtpd_service_name",
     "smtpd_delay_reject",
     "smtpd_relay_before_recipient_restrictions",

@@ -60,6 +60,18 @@ def test_postscreen_passes_clients_on_to_the_service_that_is_named() -> None:
     assert behind({}, smtpd_service_name="$mine") == (Way.OTHER, "smtp")
 
 
+def test_a_service_that_is_switched_off_is_no_way_in() -> None:
+    """By its type, or by its name and type; the first that matches counts."""
+
+    def found(value: str) -> list[str]:
+        return [way.listener.name for way in entrances(SERVICES, {"master_service_disable": value})]
+
+    assert "submission" not in found("submission/inet")
+    assert "smtp" in found("submission/inet")
+    assert found("!submission/inet inet") == ["submission", "pickup"]
+    assert found("inet, unix") == []
+
+
 def test_a_host_that_listens_on_loopback_alone() -> None:
     """Only it reaches its ports."""
     assert all(way.here_only for way in entrances(SERVICES, {"inet_interfaces": "loopback-only"}))
