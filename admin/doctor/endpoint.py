@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -109,6 +110,7 @@ def _reaches(named: str, listening: str) -> bool:
     return asked == bound or (bound.is_unspecified and (asked.is_loopback or _is_own(named)))
 
 
+@cache  # each list of each entrance asks for the same names, and a resolver may take its time
 def _addresses(name: str) -> list[str]:
     """Of a host, as the resolver of this one knows it; empty if it knows none."""
     with suppress(OSError, UnicodeError):
