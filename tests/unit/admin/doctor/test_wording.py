@@ -10,6 +10,8 @@ from admin.doctor import wording
 from admin.doctor.clients import KINDS
 from admin.doctor.wording import language, sentence, term, words
 
+DOCUMENT = Path(wording.__file__).parents[2] / "docs" / "doctor.md"
+
 
 def test_both_languages_say_the_same_things() -> None:
     """With the same details."""
@@ -71,3 +73,12 @@ def test_details_are_taken_as_they_are() -> None:
     """Braces in them mean nothing."""
     assert "{9}" in sentence("ucr_unread", "en", ("{9}",))
     assert term("covered", "de") == "abgedeckt"
+
+
+def test_the_document_lists_all_findings() -> None:
+    """In the words of the output, in their order."""
+    lines = DOCUMENT.read_text().splitlines()
+    first = lines.index("## Findings") + 6
+    rows = [f"| `{name}` | {' '.join(text.split())} |" for name, text in words("en")["findings"].items()]
+
+    assert lines[first : lines.index("", first)] == rows
