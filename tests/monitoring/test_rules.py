@@ -131,6 +131,19 @@ CASES = [
         text=UNNAMED_TEXT,
     ),
     Case(
+        "MtpolicydStolenAccount",
+        "the list is full of locked accounts whose thieves go on: the new one has no place in it",
+        {
+            since("eve", "lock", "US"): "1000x20",
+            f'mtpolicyd_blocked_senders{{reason="lock",{QUOTA}}}': "1x20",
+            f'mtpolicyd_blocked_senders{{reason="quota",{QUOTA}}}': "0x5 1x20",
+            f"mtpolicyd_blocked_senders_listed{{{QUOTA}}}": "1x20",
+        },
+        fires={"8m": [{"reason": "quota"}]},
+        silent=["4m"],
+        text=UNNAMED_TEXT,
+    ),
+    Case(
         "MtpolicydRefusalSurge",
         "a hundred times as many as the day before",
         {f'mtpolicyd_blocks_total{{country="US",reason="country",{DECISION}}}': "0+1x144 244+100x10"},
