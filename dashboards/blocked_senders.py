@@ -22,13 +22,17 @@ from dashboards.board import (
 )
 
 _SENDER = "mtpolicyd_blocked_sender_"
+_NOBODY = "nobody was refused"
 _COUNTRIES = increase("mtpolicyd_blocks_total", by="country")
 
 
 def build() -> Board:
     """The dashboard."""
     board = Board(
-        "blocked-senders", "Blocked senders", "Accounts that are refused now, and where refusals came from."
+        "blocked-senders",
+        "Blocked senders",
+        "Accounts that are refused now, and where refusals came from.",
+        since="now-24h",  # the quota is of a day
     )
     _numbers(board)
     board.add(24, 10, _who())
@@ -72,7 +76,7 @@ def _who() -> Table:
     panel = rows(
         "Who is refused now",
         "Those whose refusals began last come first. Used and limit are of the quota; other refusals "
-        "have none. Empty: nobody, or MTPOLICYD_METRICS_ACCOUNTS is off.",
+        "have none. Nothing is listed while MTPOLICYD_METRICS_ACCOUNTS is off.",
         [
             query(f"{each} ({of(f'{_SENDER}since_timestamp_seconds')}) * 1000", rows=True),
             query(f"{each} ({of(f'{_SENDER}used')})", rows=True),
@@ -80,6 +84,7 @@ def _who() -> Table:
             query(f"{each} ({of(f'{_SENDER}until_timestamp_seconds')}) * 1000", rows=True),
         ],
     )
+    panel.no_value("nobody is refused, or nobody is to be listed")
     columns = {
         "account": "Account",
         "reason": "Why",
@@ -113,6 +118,9 @@ def _who() -> Table:
     for name, values in (
         override("Since", unit="dateTimeFromNow"),
         override("Until", unit="dateTimeAsLocal"),
+        # Whole numbers: `short` makes 1.00 K of 1003.
+        override("Used", unit="none"),
+        override("Limit", unit="none"),
         override(
             "Used of limit",
             unit="percentunit",
@@ -145,7 +153,7 @@ def _trend(board: Board) -> None:
             "The ten countries with most refusals at each time.",
             "reqps",
             query(f"topk(10, {rate('mtpolicyd_blocks_total', by='country')} > 0)", "{{country}}"),
-        ),
+        ).no_value(_NOBODY),
         lines(
             "Charges",
             "What became of the quota's charges.",
@@ -193,6 +201,8 @@ def _map() -> geomap.Panel:
             "Circles by number. Countries that the data does not know are missing; the chart beside has all."
         )
         .unit("short")
+        .decimals(0)
+        .no_value(_NOBODY)
         .thresholds(colors((None, "yellow"), (10, "orange"), (100, "red")))
         .view(geomap.MapViewConfig().id("zero"))
         .controls(geomap.ControlsOptions().show_zoom(True).mouse_wheel_zoom(False))
@@ -210,6 +220,7 @@ def _bars() -> BarChart:
         .description("The 25 countries with most. unknown: the data has no country for the address.")
         .unit("short")
         .decimals(0)
+        .no_value(_NOBODY)
         .orientation(common_models.VizOrientation.HORIZONTAL)
         .x_field("country")
         .legend(common.VizLegendOptions().show_legend(False))

@@ -1,7 +1,8 @@
 """What all dashboards and panels have in common.
 
 A query names each metric by `of()`, which adds the matchers of the variables `job` and `instance`. Counters
-stand in `rate` or `increase` only, over `$__rate_interval` or `$__range`.
+stand in `rate` or `increase` only, over `$__rate_interval` or `$__range`. A panel that may rightly have no
+answer says so with `no_value`: Grafana's own "No data" looks like a fault.
 """
 
 import json
@@ -108,9 +109,13 @@ def lines(title: str, description: str, unit: str, *targets: prometheus.Dataquer
 
 
 class Board:
-    """One dashboard; panels flow from left to right, as many as fit."""
+    """One dashboard; panels flow from left to right, as many as fit.
 
-    def __init__(self, name: str, title: str, description: str) -> None:
+    Args:
+        since: the time that is shown at first, up to now.
+    """
+
+    def __init__(self, name: str, title: str, description: str, *, since: str = "now-6h") -> None:
         self.name = name
         self._ids = 0
         self._x = self._y = self._height = 0
@@ -120,7 +125,7 @@ class Board:
             .description(description)
             .tags(["mtpolicyd", "postfix"])
             .readonly()
-            .time("now-6h", "now")
+            .time(since, "now")
             .timezone("browser")
             .refresh("30s")
             .tooltip(models.DashboardCursorSync.CROSSHAIR)

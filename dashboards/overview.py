@@ -1,5 +1,7 @@
 """Does it work, what does it refuse: the first page to look at."""
 
+from grafana_foundation_sdk.builders import common, dashboard
+
 from dashboards.board import (
     OURS,
     Board,
@@ -8,6 +10,7 @@ from dashboards.board import (
     lines,
     number,
     of,
+    override,
     quantile,
     query,
     rate,
@@ -16,6 +19,8 @@ from dashboards.board import (
     words,
 )
 
+# https://grafana.com/docs/grafana/latest/panels-visualizations/configure-data-links/#data-link-variables
+_BLOCKED_SENDERS = "/d/mtpolicyd-blocked-senders?${__url_time_range}&${__all_variables}"
 _REFUSED = 'verb!="DUNNO"'
 
 
@@ -49,9 +54,11 @@ def _numbers(board: Board) -> None:
         ).thresholds(colors((None, "red"), (3, "green"))),
         number(
             "Accounts refused now",
-            "See the dashboard of blocked senders.",
+            "A click leads to who they are. One that two rules refuse counts twice.",
             query(f"sum({of('mtpolicyd_blocked_senders')})"),
-        ).thresholds(colors((None, "green"), (1, "red"))),
+        )
+        .thresholds(colors((None, "green"), (1, "red")))
+        .data_links([dashboard.DashboardLink("Blocked senders").url(_BLOCKED_SENDERS)]),
         number(
             "Refusals",
             "Requests that were refused in the time shown.",
@@ -62,7 +69,9 @@ def _numbers(board: Board) -> None:
             "Of requests with a login. SMTP sessions wait for it.",
             query(quantile(0.99, "mtpolicyd_request_duration_seconds")),
             "s",
-        ).thresholds(colors((None, "green"), (0.1, "yellow"), (0.5, "red"))),
+        )
+        .no_value("no mail")
+        .thresholds(colors((None, "green"), (0.1, "yellow"), (0.5, "red"))),
         number(
             "Country data, age",
             "Of the oldest database in use. A file should be renewed within 45 days.",
@@ -132,12 +141,29 @@ def _trouble(board: Board) -> None:
         "Firing alerts",
         "By Prometheus' rules. Each has a page in docs/runbooks.",
         [query('ALERTS{alertstate="firing", alertname=~"Mtpolicyd.+"}', rows=True)],
-    )
+    ).no_value("none")
     hidden = ("Time", "Value", "__name__", "alertstate", "instance")
+    columns = {
+        "severity": "Severity",
+        "alertname": "Alert",
+        "account": "Account",
+        "reason": "Why",
+        "job": "Service",
+    }
+    urgency = words(
+        {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
+    )
+    name, values = override("Severity", mappings=urgency, custom__cellOptions={"type": "color-text"})
+    alerts.override_by_name(name, values).sort_by([common.TableSortByFieldState().display_name("Severity")])
+    arranged = {
+        "excludeByName": dict.fromkeys(hidden, True),
+        "indexByName": {name: index for index, name in enumerate(columns)},
+        "renameByName": columns,
+    }
     board.add(
         12,
         8,
-        transformed(alerts, ("organize", {"excludeByName": dict.fromkeys(hidden, True)})),
+        transformed(alerts, ("organize", arranged)),
         lines(
             "Failure actions by cause",
             "Answers without a decision. Anything above 0 is mail that was not checked.",

@@ -72,7 +72,7 @@ def _rates(board: Board) -> None:
             "SMTP states in which Postfix asked.",
             "reqps",
             query(f"{rate('mtpolicyd_requests_total', by='state')} > 0", "{{state}}"),
-        ),
+        ).no_value("no mail"),
         lines(
             "Decisions",
             "By action, rule and mode.",
@@ -81,7 +81,7 @@ def _rates(board: Board) -> None:
                 f"{rate('mtpolicyd_decisions_total', by='action, reason, mode')} > 0",
                 "{{action}}, {{reason}}, {{mode}}",
             ),
-        ),
+        ).no_value("no mail"),
         lines(
             "Items in a message",
             "Between the services, sent by the asking one. More than one under load: they are batched.",

@@ -28,6 +28,8 @@ class Query:
     expr: str
     legend: str
     instant: bool
+    kind: str  # of the panel
+    empty: str  # what the panel says when it has nothing to show; empty: Grafana's "No data"
 
     def __str__(self) -> str:
         return f"{self.board}: {self.panel}: {self.legend or self.expr[:40]}"
@@ -47,7 +49,13 @@ def queries() -> list[Query]:
     """Of every panel."""
     return [
         Query(
-            name, panel["title"], target["expr"], target.get("legendFormat", ""), target.get("instant", False)
+            name,
+            panel["title"],
+            target["expr"],
+            target.get("legendFormat", ""),
+            target.get("instant", False),
+            panel["type"],
+            panel["fieldConfig"]["defaults"].get("noValue", ""),
         )
         for name, board in boards().items()
         for panel in panels(board)

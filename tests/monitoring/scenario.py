@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,11 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Scenario:
+    """Args: quiet: what each expression of `asked` was before the first mail: the values of its series."""
+
     services: Services
     prometheus: Prometheus
+    quiet: Mapping[str, list[float]]
 
 
 @contextmanager
@@ -111,11 +114,12 @@ def server(program: str, directory: Path, ports: Mapping[str, int]) -> Iterator[
 
 
 @contextmanager
-def played(program: str, directory: Path) -> Iterator[Scenario]:
+def played(program: str, directory: Path, asked: Iterable[str] = ()) -> Iterator[Scenario]:
     """The services, two accounts that are refused, some that are not, and a Prometheus that saw it all.
 
     Args:
         program: the path of `prometheus`.
+        asked: PromQL that is asked before somebody sends a mail.
     """
     (directory / "services").mkdir()
     with (
@@ -132,6 +136,7 @@ def played(program: str, directory: Path) -> Iterator[Scenario]:
             seconds=30,
             what="each service is scraped twice",
         )
+        quiet = {text: [value for _, value in prometheus.series(text)] for text in asked}
         _send(services)
         wait_until(
             lambda: (
@@ -143,7 +148,7 @@ def played(program: str, directory: Path) -> Iterator[Scenario]:
             seconds=30,
             what="Prometheus knows both accounts, and that somebody was told",
         )
-        yield Scenario(services, prometheus)
+        yield Scenario(services, prometheus, quiet)
 
 
 def _send(services: Services) -> None:

@@ -24,7 +24,7 @@ from tests.support.protos import ROOT
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # https://github.com/grafana/grafana/blob/main/packages/grafana-data/src/valueFormats/categories.ts
-UNITS = {"short", "s", "reqps", "cps", "percentunit", "bytes", "dateTimeFromNow", "dateTimeAsLocal"}
+UNITS = {"none", "short", "s", "reqps", "cps", "percentunit", "bytes", "dateTimeFromNow", "dateTimeAsLocal"}
 
 EVERY_BOARD = pytest.mark.parametrize("board", boards().values(), ids=boards())
 
@@ -73,6 +73,23 @@ def test_uids_and_titles_are_each_one_boards() -> None:
     assert len(set(titles)) == len(titles)
 
 
+def test_links_lead_to_dashboards() -> None:
+    """From one to another, with its time and what is chosen."""
+    links = [
+        link["url"]
+        for board in boards().values()
+        for panel in panels(board)
+        for link in panel["fieldConfig"]["defaults"].get("links", ())
+    ]
+    uids = {board["uid"] for board in boards().values()}
+
+    assert links
+    for link in links:
+        path, query = link.split("?")
+        assert path.removeprefix("/d/") in uids
+        assert query == "${__url_time_range}&${__all_variables}"
+
+
 @EVERY_BOARD
 def test_variables(board: dict[str, Any]) -> None:
     """The data source, jobs and instances can be chosen, and are asked for when the time changes."""
@@ -102,7 +119,7 @@ def test_panels(board: dict[str, Any]) -> None:
     for panel in panels(board):
         assert panel["title"]
         assert panel["description"].endswith((".", "?"))
-        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+        assert {panel["fieldConfig"]["defaults"]["unit"], *units_of_columns(panel)} <= UNITS
         assert panel["datasource"] == SOURCE
         assert panel["targets"]
         assert [target["refId"] for target in panel["targets"]] == list("ABCDEFGH"[: len(panel["targets"])])
@@ -114,6 +131,15 @@ def test_panels(board: dict[str, Any]) -> None:
             assert all(target["legendFormat"] for target in panel["targets"])
         if panel["type"] == "stat":
             assert panel["options"]["reduceOptions"]["calcs"] == ["lastNotNull"]
+
+
+def units_of_columns(panel: dict[str, Any]) -> list[str]:
+    return [
+        item["value"]
+        for override in panel["fieldConfig"]["overrides"]
+        for item in override["properties"]
+        if item["id"] == "unit"
+    ]
 
 
 @EVERY_BOARD

@@ -104,6 +104,15 @@ def test_the_panel_shows_what_happened(query: Query, scenario: Scenario) -> None
         assert all(label in labels for labels, _ in found)
 
 
+@pytest.mark.parametrize("query", queries(), ids=str)
+def test_a_panel_of_a_quiet_system_does_not_look_broken(query: Query, scenario: Scenario) -> None:
+    """Before the first mail it has a value, or says why it has none. A curve may pause: NaN is no point."""
+    found = scenario.quiet[filled(query.expr)]
+    shown = found if query.kind == "timeseries" else [value for value in found if not math.isnan(value)]
+
+    assert shown or query.empty
+
+
 def legend_labels(legend: str) -> list[str]:
     return [part.split("}}")[0] for part in legend.split("{{")[1:]]
 
