@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,18 @@ from tests.support.services import Services
 
 SECONDS = 30
 RUSSIAN = "77.88.8.8"
-WIDTH, HEIGHT = 1400, 1060
+WIDTH, HEIGHT = 1400, 1040
 TITLE = "Query preview, not Grafana: what Prometheus answers to the dashboards' queries, with stolen accounts"
+# Dashboard, panel, unit, place.
 LINES = (
-    ("overview", "Answers to mail with a login", "a second"),
-    ("overview", "Refusals by reason", "a second"),
-    ("blocked-senders", "Accounts refused", "accounts"),
-    ("overview", "Answer time", "seconds"),
+    ("blocked-senders", "Accounts refused", "accounts", (2, 3)),
+    ("overview", "Refusals by reason", "a second", (2, 5)),
+    ("overview", "Answers to mail with a login", "a second", (3, 1)),
+    ("overview", "Answer time", "seconds", (3, 4)),
 )
-COLORS = ("#3274d9", "#ff9830", "#e02f44", "#56a64b", "#8f3bb8")
+COLORS = ("#3274d9", "#e0781e", "#e02f44", "#56a64b", "#8f3bb8")
+TEXT_HEIGHT = 16  # of a curve's name
+PLOT_HEIGHT = 245  # of a panel with curves, about
 
 
 def of(board: str, panel: str) -> list[Query]:
@@ -77,11 +81,11 @@ def table(prometheus: Prometheus) -> go.Table:
         used = [f"{values[name]:g}" if name in values else "" for name in ("Used", "Limit")]
         share = f"{values['Used'] / values['Limit']:.0%}" if "Used" in values else ""
         cells.append([*key, times[0], *used, share, times[1]])
-    head = ["Account", "Why", "Country", "Since", "Used", "Limit", "Used of limit", "Until"]
-    style: dict[str, Any] = {"align": "left", "font_size": 13, "height": 26}
+    head = ["Account", "Why", "Country", "Since (UTC)", "Used", "Limit", "Used of limit", "Until (UTC)"]
+    style: dict[str, Any] = {"align": "left", "font_size": 13, "height": 28, "line_color": "#dde1e8"}
     return go.Table(
         header={"values": [f"<b>{name}</b>" for name in head], "fill_color": "#e8ebf0", **style},
-        cells={"values": list(zip(*cells, strict=True)), "fill_color": "#f7f8fa", **style},
+        cells={"values": list(zip(*cells, strict=True)), "fill_color": "#ffffff", **style},
         columnwidth=[3, 1.2, 1.2, 2.2, 1, 1, 1.5, 2.2],
     )
 
@@ -98,6 +102,8 @@ def bars(prometheus: Prometheus) -> go.Bar:
         x=[value for value, _ in found],
         y=[country for _, country in found],
         text=[f"{value:.0f}" for value, _ in found],
+        textposition="outside",
+        cliponaxis=False,
         orientation="h",
         marker_color=COLORS[2],
         showlegend=False,
@@ -119,44 +125,70 @@ def curves(prometheus: Prometheus, board: str, panel: str) -> list[go.Scatter]:
 
 
 def draw(scenario: Scenario) -> go.Figure:
-    """Table and bars above, the curves below."""
-    titles = ["Blocked senders: who is refused now", "Refusals by country", *(panel for _, panel, _ in LINES)]
+    """The table above, bars and curves below."""
+    titles = [
+        "Blocked senders: who is refused now",
+        "Refusals by country",
+        *(panel for _, panel, *_ in LINES),
+    ]
+    third, half = ({"colspan": columns} for columns in (2, 3))
     kinds: list[list[dict[str, Any] | None]] = [
-        [{"type": "table", "colspan": 2}, None],
-        [{"rowspan": 2}, {}],
-        [None, {}],
-        [{}, {}],
+        [{"type": "table", "colspan": 6}, *[None] * 5],
+        [third, None, third, None, third, None],
+        [half, None, None, half, None, None],
     ]
     figure = make_subplots(
-        4, 2, specs=kinds, subplot_titles=titles, row_heights=[0.24, 0.22, 0.22, 0.32], vertical_spacing=0.08
+        3,
+        6,
+        specs=kinds,
+        subplot_titles=[f"<b>{title}</b>" for title in titles],
+        row_heights=[0.26, 0.37, 0.37],
+        vertical_spacing=0.08,
+        horizontal_spacing=0.1,
     )
     figure.add_trace(table(scenario.prometheus), 1, 1)
     figure.add_trace(bars(scenario.prometheus), 2, 1)
-    for (row, column), (board, panel, unit) in zip(((2, 2), (3, 2), (4, 1), (4, 2)), LINES, strict=True):
-        for color, curve in zip(COLORS, curves(scenario.prometheus, board, panel), strict=False):
-            points = len(curve.x) - 1
+    for board, panel, unit, (row, column) in LINES:
+        found = curves(scenario.prometheus, board, panel)
+        top = max(value for curve in found for value in curve.y)
+        for color, curve, shift in zip(COLORS, found, apart(found, top), strict=False):
             figure.add_trace(curve.update(line_color=color, showlegend=False), row, column)
             figure.add_annotation(
-                x=curve.x[points],
-                y=curve.y[points],
+                x=curve.x[-1],
+                y=curve.y[-1],
                 text=curve.name,
                 font_color=color,
                 showarrow=False,
                 xanchor="left",
                 xshift=4,
+                yshift=shift,
                 row=row,
                 col=column,
             )
-        figure.update_yaxes(title_text=unit, rangemode="tozero", row=row, col=column)
+        whole = {"dtick": 1} if unit == "accounts" else {}
+        figure.update_yaxes(title_text=unit, rangemode="tozero", row=row, col=column, **whole)
+        figure.update_xaxes(tickformat="%H:%M:%S", nticks=5, row=row, col=column)
+    figure.update_annotations(font_size=13)
     figure.update_layout(
         title={"text": f"<b>{TITLE}</b>", "x": 0.02, "font_size": 18},
         template="plotly_white",
         width=WIDTH,
         height=HEIGHT,
+        bargap=0.45,
         font_family="DejaVu Sans",
-        margin={"t": 90, "b": 40},
+        margin={"t": 100, "b": 50, "l": 70, "r": 70},
     )
     return figure
+
+
+def apart(curves: Sequence[go.Scatter], top: float) -> list[float]:
+    """How far each curve's name is moved up, in pixels, so that none lies on another."""
+    shifts, free = [0.0] * len(curves), -TEXT_HEIGHT / 2  # the lowest stays above the axis
+    for index in sorted(range(len(curves)), key=lambda index: float(curves[index].y[-1])):
+        height = float(curves[index].y[-1]) / top * PLOT_HEIGHT
+        free = max(height, free + TEXT_HEIGHT)
+        shifts[index] = free - height
+    return shifts
 
 
 def shoot(page: Path, picture: Path) -> None:
