@@ -79,7 +79,13 @@ WHERE enforced AND until_ms > ?
 GROUP BY account, rule
 ORDER BY max(last_ms) DESC, account, rule LIMIT ?
 """
-_USED = "SELECT sum(used) FROM counter WHERE day = ? AND account = ? AND name = ?"
+# Recipients and messages are counted apart, and a day may have both: it is the one that has refused.
+_USED = """
+SELECT (
+    SELECT used FROM counter WHERE day = ? AND account = ? AND name = ?
+    ORDER BY refused > 0 DESC, used DESC LIMIT 1
+)
+"""
 
 
 class SqliteReader:

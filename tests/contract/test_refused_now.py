@@ -2,7 +2,7 @@
 
 from quota.domain import RefusedAccount, RefusedNow
 from quota.store.interface import REFUSED_MS, Reader, Store
-from tests.support.charges import HOUR, NOON, RECIPIENTS, berlin, charge, refusal
+from tests.support.charges import HOUR, MESSAGES, NOON, RECIPIENTS, berlin, charge, refusal
 
 ONE = RECIPIENTS._replace(maximum=1)
 MIDNIGHT = berlin("2026-11-24 00:00")
@@ -24,6 +24,16 @@ def test_a_limit_refuses_until_its_period_ends(store: Store, reader: Reader) -> 
     alice = RefusedAccount(b"alice", "quota", "FR", NOON + 1, MIDNIGHT, 1, 1, "third")
     assert reader.refused_now(MIDNIGHT - 1, 10) == RefusedNow({"quota": 1}, (alice,))
     assert reader.refused_now(MIDNIGHT, 10) == RefusedNow({}, ())
+
+
+def test_what_was_counted_in_other_units_is_not_added(store: Store, reader: Reader) -> None:
+    """The setting `count` may change in the middle of a day; each has a count of its own."""
+    one_message = ONE._replace(unit=MESSAGES.unit)
+    store.apply([charge(instance=b"i%d" % number) for number in range(5)], NOON)
+    store.apply([charge(instance=b"i%d" % number, limits=(one_message,)) for number in (6, 7)], NOON)
+
+    (alice,) = reader.refused_now(NOON, 10).accounts
+    assert (alice.used, alice.maximum) == (1, 1)
 
 
 def test_a_rule_without_a_limit_refuses_for_an_hour(store: Store, reader: Reader) -> None:
