@@ -7,7 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tests.support.services import wait_until
 COMPOSE = shlex.split(os.environ.get("MTPOLICYD_TEST_COMPOSE", "docker-compose"))
 FILES = "docker-compose.yml:tests/compose/stand-ins.yml"
 SERVICES = ("quota", "decision", "frontend")
-MONITORING = ("prometheus", "alertmanager")  # Grafana's image cannot be built here
+MONITORING = ("prometheus", "alertmanager", "grafana")
 HEALTHY_SECONDS = 90.0
 Inspected = dict[str, Any]
 
@@ -52,13 +52,17 @@ class Stack:
 
     Args:
         checkout: the directory with docker-compose.yml.
+        program: of which compose.
         variables: of .env.example.
     """
 
-    def __init__(self, engine: Engine, checkout: Path, name: str, **variables: str) -> None:
+    def __init__(
+        self, engine: Engine, checkout: Path, name: str, program: Sequence[str] = COMPOSE, **variables: str
+    ) -> None:
         self.engine = engine
         self.checkout = checkout
         self.name = name
+        self.program = program
         self.variables = {"COMPOSE_FILE": FILES} | variables
 
     @property
@@ -68,7 +72,7 @@ class Stack:
     def compose(self, *arguments: str, variables: Mapping[str, str] = {}) -> str:
         """What compose prints. Raises AssertionError if it fails."""
         done = subprocess.run(
-            [*COMPOSE, *arguments],
+            [*self.program, *arguments],
             cwd=self.checkout,
             env={**self.engine.environment, "COMPOSE_PROJECT_NAME": self.name, **self.variables, **variables},
             stdin=subprocess.DEVNULL,
@@ -185,19 +189,12 @@ def labels(container: Inspected) -> dict[str, str]:
 
 
 @contextmanager
-def created(engine: Engine, checkout: Path, name: str, **variables: str) -> Iterator[Stack]:
-    """Every container that `docker compose up` would start, none of them started.
-
-    Grafana's is made of an image that is no Grafana: what is looked at is what docker-compose.yml says of it.
-    """
-    stack = Stack(
-        engine,
-        checkout,
-        name,
-        POLICY_SUBNET=f"10.201.{next(_subnets)}.0/24",
-        GRAFANA_IMAGE="univention-mtpolicyd-test-monitoring",
-        **variables,
-    )
+def created(
+    engine: Engine, checkout: Path, name: str, program: Sequence[str] = COMPOSE, **variables: str
+) -> Iterator[Stack]:
+    """Every container that `docker compose up` would start, none of them started."""
+    subnet = f"10.201.{next(_subnets)}.0/24"
+    stack = Stack(engine, checkout, name, program, POLICY_SUBNET=subnet, **variables)
     try:
         stack.compose("up", "--no-start")
         yield stack

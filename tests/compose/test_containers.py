@@ -1,7 +1,8 @@
 """What the containers may do, and what is open to whom."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from urllib.request import urlopen
 
 import pytest
 
@@ -11,14 +12,14 @@ from tests.support.policy import AMERICAN, PolicyClient, encode, request
 
 pytestmark = pytest.mark.compose
 
-ALL = {*SERVICES, *MONITORING, "grafana"}
+ALL = {*SERVICES, *MONITORING}
 OWN_STOP_SECONDS = 10
 
 
 @pytest.fixture(scope="module")
-def as_it_comes(engine: Engine, stack: Stack) -> Iterator[Stack]:
+def as_it_comes(engine: Engine, stack: Stack, program: Sequence[str]) -> Iterator[Stack]:
     """What `docker compose up` makes without a variable set."""
-    with created(engine, stack.checkout, "as-it-comes") as made:
+    with created(engine, stack.checkout, "as-it-comes", program) as made:
         yield made
 
 
@@ -29,6 +30,19 @@ def service(container: Inspected) -> str:
 def test_up_starts_everything_but_the_update(as_it_comes: Stack) -> None:
     """Nothing is fetched from outside before somebody asks for it."""
     assert {service(one) for one in as_it_comes.containers()} == ALL
+
+
+def test_the_first_up_builds_the_image(engine: Engine, stack: Stack, program: Sequence[str]) -> None:
+    """One for all; nobody looks for it in a registry, where somebody else might have put one."""
+    image = "univention-mtpolicyd:first"
+    engine.docker("rmi", image, check=False)
+    variables = {"IMAGE": image, "COMPOSE_PROFILES": "monitoring,geo"}
+    with created(engine, stack.checkout, "first", program, **variables) as made:
+        used = {service(one): one["Image"] for one in made.containers()}
+        (built,) = engine.docker("images", "--no-trunc", "--quiet", image).split()
+
+    assert used.keys() == {*ALL, "geo-update"}
+    assert {used[name] for name in (*SERVICES, "geo-update")} == {built}
 
 
 def test_only_the_policy_port_and_grafana_are_published_on_loopback(as_it_comes: Stack) -> None:
@@ -47,25 +61,40 @@ def test_only_the_policy_port_and_grafana_are_published_on_loopback(as_it_comes:
 
 
 def test_every_container_is_confined(as_it_comes: Stack) -> None:
-    """No root, no capability, nothing to write on, bounds on memory, processors, processes and the log."""
+    """And looked after: Docker knows whether it is well."""
     for one in as_it_comes.containers():
-        host, name = one["HostConfig"], service(one)
-        assert one["Config"]["User"].split(":")[0] not in {"", "0", "root"}, name
-        assert host["ReadonlyRootfs"], name
-        assert host["CapDrop"] == ["ALL"], name
-        assert host["CapAdd"] is None, name
-        assert not host["Privileged"], name
-        assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), name
-        assert list(host["Tmpfs"]) == ["/tmp"], name
-        assert host["Init"], name
-        assert host["RestartPolicy"]["Name"] == "unless-stopped", name
-        assert host["Memory"] > 0, name
-        assert host["NanoCpus"] > 0, name
-        assert 0 < host["PidsLimit"] <= 256, name
-        assert host["LogConfig"]["Type"] == "json-file", name
-        assert {"max-size", "max-file"} <= host["LogConfig"]["Config"].keys(), name
-        assert one["Config"]["StopTimeout"] > OWN_STOP_SECONDS, name
-        assert one["Config"]["Healthcheck"]["Test"], name
+        assert_confined(one)
+        assert one["Config"]["Healthcheck"]["Test"], service(one)
+
+
+def test_the_update_of_country_data_is_confined_too(engine: Engine, stack: Stack) -> None:
+    """It reaches the Internet, and nothing of ours."""
+    with created(engine, stack.checkout, "with-geo", COMPOSE_PROFILES="geo") as made:
+        update = made.container("geo-update")
+        networks = list(update["NetworkSettings"]["Networks"])
+
+    assert_confined(update)
+    assert networks == ["with-geo_outside"]
+
+
+def assert_confined(one: Inspected) -> None:
+    """No root, no capability, nothing to write on, bounds on memory, processors, processes and the log."""
+    host, name = one["HostConfig"], service(one)
+    assert one["Config"]["User"].split(":")[0] not in {"", "0", "root"}, name
+    assert host["ReadonlyRootfs"], name
+    assert host["CapDrop"] == ["ALL"], name
+    assert host["CapAdd"] is None, name
+    assert not host["Privileged"], name
+    assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), name
+    assert list(host["Tmpfs"]) == ["/tmp"], name
+    assert host["Init"], name
+    assert host["RestartPolicy"]["Name"] == "unless-stopped", name
+    assert host["Memory"] > 0, name
+    assert host["NanoCpus"] > 0, name
+    assert 0 < host["PidsLimit"] <= 256, name
+    assert host["LogConfig"]["Type"] == "json-file", name
+    assert {"max-size", "max-file"} <= host["LogConfig"]["Config"].keys(), name
+    assert one["Config"]["StopTimeout"] > OWN_STOP_SECONDS, name
 
 
 def test_without_the_profile_only_the_services_start(engine: Engine, stack: Stack) -> None:
@@ -97,7 +126,7 @@ def test_no_process_has_root_or_a_capability(stack: Stack, name: str) -> None:
         key: set(re.findall(rf"^{key}:\t(\w+)", status, re.MULTILINE))
         for key in ("Uid", "CapPrm", "CapEff", "CapBnd", "NoNewPrivs")
     }
-    assert found.pop("Uid") <= {"10001", "65534"}
+    assert found.pop("Uid") <= {"10001", "65534", "472"}
     assert found == {
         "CapPrm": {"0" * 16},
         "CapEff": {"0" * 16},
@@ -177,6 +206,24 @@ def test_the_image_holds_no_installer_and_tells_what_it_is(stack: Stack) -> None
     assert told["org.opencontainers.image.title"] == "univention-mtpolicyd"
     assert told["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert told["org.opencontainers.image.base.name"] == "debian:bookworm-slim"
+
+
+def test_grafana_finds_what_it_is_started_with(stack: Stack) -> None:
+    """Seen from a stand-in: a password of its own that stays, files it can read, Prometheus, its port."""
+    password = "/var/lib/grafana/admin-password"
+    before = stack.compose("exec", "-T", "grafana", "cat", password)
+    files = "cat /etc/grafana/provisioning/*/*.yml /etc/grafana/dashboards/*.json"
+
+    stack.compose("restart", "grafana")
+    stack.wait_healthy("grafana")
+
+    assert re.fullmatch(r"[A-Za-z0-9+/]{24}\n", before)
+    assert stack.compose("exec", "-T", "grafana", "cat", password) == before
+    assert stack.run("grafana", "stat", "-c", "%a %u", password) == "600 472\n"
+    assert "mtpolicyd: Overview" in stack.run("grafana", "sh", "-ec", files)
+    assert "Ready" in stack.run("grafana", "wget", "-q", "-O", "-", "http://prometheus:9090/-/ready")
+    with urlopen(f"http://127.0.0.1:{stack.variables['GRAFANA_PORT']}/api/health", timeout=5) as answer:
+        assert answer.status == 200
 
 
 def test_what_is_mounted_for_the_monitoring_is_good(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -179,6 +180,34 @@ def test_a_service_that_docker_has_killed_returns_with_up(
     stack.wait_healthy(name)
     stack.wait_connected()
     assert used_up(port, login) == LIMIT - 5
+
+
+def test_an_alert_is_silenced_as_the_runbooks_say(stack: Stack) -> None:
+    """By Alertmanager's own program, which the image has."""
+    page = (stack.checkout / "docs/runbooks/README.md").read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^docker compose exec (alertmanager .+)$", page, re.MULTILINE)
+
+    stack.compose("exec", "-T", *command.split())
+
+    told = stack.run("alertmanager", "amtool", "--alertmanager.url=http://127.0.0.1:9093", "silence")
+    assert "MtpolicydNoTraffic" in told
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
+def test_what_has_read_its_file_anew_is_started_again_when_it_dies(stack: Stack, name: str) -> None:
+    """By the command of the documents. (After `kill -s HUP` Docker would take its end for a wish.)"""
+    read = "Completed loading of configuration file"
+    before = stack.compose("logs", "--no-color", name).count(read)
+
+    stack.compose("exec", "-T", name, "sh", "-c", "kill -HUP 1")
+
+    wait_until(
+        lambda: stack.compose("logs", "--no-color", name).count(read) > before,
+        seconds=10,
+        what="the file is read anew",
+    )
+    stack.crash(stack.container(name))
+    stack.wait_healthy(name)
 
 
 def test_the_counts_survive_down_and_up(stack: Stack, login: str) -> None:
