@@ -339,6 +339,27 @@ CASES = [
         step="10m",
     ),
     Case(
+        "MtpolicydNoTraffic",
+        "installed, and Postfix was never told",
+        {
+            f'mtpolicyd_requests_total{{state="RCPT",{FRONTEND}}}': "0x300",
+            f"process_start_time_seconds{{{FRONTEND}}}": "0x300",
+        },
+        fires={"1500m": [{}]},
+        silent=["60m", "1400m"],
+        step="10m",
+    ),
+    Case(
+        "MtpolicydNoTraffic",
+        "a long weekend",
+        {
+            f'mtpolicyd_requests_total{{state="RCPT",{FRONTEND}}}': "0+5x10 50x400",
+            f"process_start_time_seconds{{{FRONTEND}}}": "0x410",
+        },
+        silent=["1500m", "4000m"],
+        step="10m",
+    ),
+    Case(
         "MtpolicydBlockedSendersTruncated",
         "more than fit",
         {f"mtpolicyd_blocked_senders_truncated{{{QUOTA}}}": "0x5 1x10 0x9"},
