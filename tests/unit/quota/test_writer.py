@@ -593,8 +593,10 @@ LOOP = threading.main_thread().name
 
 
 async def rested(writer: Writer) -> None:
-    """Wait until the thread has done what it was given: an act is done behind it."""
+    """Wait until the thread has done what it was given, an act behind it too, and has left the store."""
     await writer.do(lambda store, now_ms: None)
+    with writer._using_store:
+        return
 
 
 async def test_a_small_job_is_done_at_once(seen: Observed, clock: Clock) -> None:
