@@ -76,7 +76,11 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         store = MendingStore(
             path,
             lambda: SqliteStore(
-                path, committed=checkpointer.committed, keeping=keeping, outgoing=notifier.outgoing
+                path,
+                committed=checkpointer.committed,
+                keeping=keeping,
+                outgoing=notifier.outgoing,
+                purged=checkpointer.purged,
             ),
             alone=checkpointer.kept_away,
             moved=moved,

@@ -3,6 +3,9 @@
 A passive checkpoint never blocks the writer, but under steady load it never catches up with it either,
 and the WAL grows. Then the writer is asked for one small checkpoint of its own, after which the WAL
 begins anew (https://sqlite.org/wal.html#avoiding_excessively_large_wal_files).
+
+What an admin has purged stands in the WAL until it is written over, which may take for ever: so it is cut
+then, as soon as nobody reads it.
 """
 
 import sqlite3
@@ -14,6 +17,8 @@ from pathlib import Path
 INTERVAL_SECONDS = 1.0
 # 64 MiB in pages of 4 KiB.
 LARGE_WAL_PAGES = 16384
+# To cut the WAL takes the writer's place, and waits in it for readers: the writer waits 100 ms for its own.
+CUT_WAIT_MS = 20
 
 
 class Checkpointer:
@@ -30,6 +35,8 @@ class Checkpointer:
         self._work = threading.Event()
         self._stop = threading.Event()
         self._wal_is_large = False
+        # Whoever was killed may have left what was purged.
+        self._cut = True
         self._db: sqlite3.Connection | None = None
         self._using_file = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
@@ -37,6 +44,11 @@ class Checkpointer:
 
     def committed(self) -> None:
         """There is something to move."""
+        self._work.set()
+
+    def purged(self) -> None:
+        """Something was deleted that is to stand in no file any more."""
+        self._cut = True
         self._work.set()
 
     def wal_is_large(self) -> bool:
@@ -75,8 +87,21 @@ class Checkpointer:
             if self._db is None:
                 # The thread that lets go is another one.
                 self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+                self._db.execute(f"PRAGMA busy_timeout = {CUT_WAIT_MS}")
             _, pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._wal_is_large = pages > LARGE_WAL_PAGES
+            if self._cut:
+                self._cut_wal(self._db)
+
+    def _cut_wal(self, db: sqlite3.Connection) -> None:
+        """Or try it again with the next checkpoint."""
+        self._cut = False  # asked for once more from here on, it is done once more
+        busy = 1
+        try:
+            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            if busy:
+                self.purged()
 
     def _let_go(self) -> None:
         if self._db is not None:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from quota.domain import ChargeResult, Item, Noted
-from quota.overrides import AuditEntry, Changed, Request
+from quota.overrides import AuditEntry, Changed, Purge, Request
 from quota.periods import day_of
 from quota.store.audit import AUDIT_DAYS, expire_audit, write_audit
 from quota.store.batch import Batch
@@ -50,6 +50,7 @@ class SqliteStore:
         path: the file; made if it is missing. Only one store at a time may have it (see state_dir.py).
         committed: called after each commit, in the thread that wrote.
         keeping: what of a person is kept.
+        purged: called likewise, after the commit of a purge: the WAL has what was deleted.
         outgoing: what of all this people are to be told.
 
     Raises:
@@ -63,8 +64,10 @@ class SqliteStore:
         committed: Callable[[], None] = lambda: None,
         keeping: Keeping | None = None,
         outgoing: Outgoing | None = None,
+        purged: Callable[[], None] = lambda: None,
     ) -> None:
         self._committed = committed
+        self._purged = purged
         self._keeping = keeping or Keeping()
         with store_errors():
             # The writer's two threads use it; the interface promises one at a time.
@@ -74,6 +77,8 @@ class SqliteStore:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("PRAGMA wal_autocheckpoint = 0")
+                # What is deleted is overwritten: Debian's SQLite does so by default, others do not.
+                self._db.execute("PRAGMA secure_delete = ON")
                 self._migrate()
                 self._tables = Tables(self._db, self._keeping, outgoing)
             except BaseException:
@@ -90,7 +95,10 @@ class SqliteStore:
 
     def change(self, request: Request, now_unix_ms: int) -> Changed:
         with self._transaction():
-            return Changes(self._db, self._tables, now_unix_ms).do(request)
+            changed = Changes(self._db, self._tables, now_unix_ms).do(request)
+        if any(isinstance(change, Purge) for change in request.changes):
+            self._purged()
+        return changed
 
     def note(self, entry: AuditEntry) -> None:
         with self._transaction():

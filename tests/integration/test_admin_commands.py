@@ -195,6 +195,19 @@ def test_all_of_an_account_is_exported_and_purged(ctl: Ctl, policy: PolicyClient
     over(policy, "forget@example.org")
 
 
+def test_what_was_purged_is_in_no_file(services: Services, ctl: Ctl, policy: PolicyClient) -> None:
+    """Nor what of it was deleted; the entry of the audit log, and its index, have the name."""
+
+    def traces() -> int:
+        state = Path(services.environment["MTPOLICYD_STATEDIR"])
+        return sum(file.read_bytes().count(b"trace@example.org") for file in state.iterdir())
+
+    policy.ask(sasl_username="trace@example.org", sender="trace@example.org", client_address=AMERICAN)
+    ctl.said("limit", "set", "trace@example.org", "11", "--reason", "for trace@example.org")
+    ctl.said("purge", "trace@example.org", "--yes")
+    wait_until(lambda: traces() == 2, what="the files have forgotten it")
+
+
 def test_all_is_well(services: Services, ctl: Ctl) -> None:
     """Versions, settings, store, country data."""
     found = ctl.json("status")

@@ -4,15 +4,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from quota.overrides import Kind, Purge, Request, Set
 from quota.store import checkpoint as module
 from quota.store.checkpoint import Checkpointer
 from quota.store.sqlite import SqliteStore
-from tests.support.charges import NOON, charge
+from tests.support.charges import NOON, charge, refusal
 
 WAIT_SECONDS = 10.0
 
@@ -42,7 +44,7 @@ def checkpointer(path: Path) -> Iterator[Checkpointer]:
 @pytest.fixture
 def store(path: Path, checkpointer: Checkpointer) -> Iterator[SqliteStore]:
     """A store that tells the checkpointer of its commits."""
-    store = SqliteStore(path, committed=checkpointer.committed)
+    store = SqliteStore(path, committed=checkpointer.committed, purged=checkpointer.purged)
     yield store
     store.close()
 
@@ -127,6 +129,66 @@ def test_a_checkpoint_by_the_writer_begins_the_wal_anew(path: Path) -> None:
         assert wal.stat().st_size == size
     finally:
         store.close()
+
+
+def purge(store: SqliteStore, account: bytes) -> None:
+    """Of an account that has left something in every table."""
+    store.apply([charge(account=account, login=account.upper()), refusal(account=account)], NOON)
+    store.change(Request([Set(account, Kind.LIMIT, "5", 0, f"of {account.decode()}")], "root"), NOON)
+    store.change(Request([Purge(account, "Art. 17")], "root"), NOON)
+
+
+def traces(path: Path, account: bytes) -> int:
+    """How often the files have it, deleted or not."""
+    files = [path, path.with_name(f"{path.name}-wal")]
+    return sum(file.read_bytes().lower().count(account) for file in files if file.exists())
+
+
+def test_what_was_purged_is_in_no_file(path: Path, store: SqliteStore) -> None:
+    """But for its entry of the audit log, in table and index; neither free pages nor the WAL have it."""
+    store.apply([charge(account=b"account %d" % number) for number in range(300)], NOON)
+    purge(store, b"somebody")
+
+    assert eventually(lambda: traces(path, b"somebody") == 2)
+    store.apply([charge(account=b"bob")], NOON)
+    assert traces(path, b"somebody") == 2
+
+
+def test_a_reader_delays_that_and_holds_no_charge_up(
+    monkeypatch: pytest.MonkeyPatch, path: Path, store: SqliteStore
+) -> None:
+    """What it reads has to stay; the WAL is emptied when it has gone."""
+    monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.05)
+    store.apply([charge()], NOON)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM account").fetchone()
+        purge(store, b"somebody")
+        for number in range(40):
+            store.apply([charge(account=b"account %d" % number)], NOON)
+            time.sleep(0.005)
+        before = traces(path, b"somebody")
+
+    assert before > 2
+    store.apply([charge(account=b"bob")], NOON)
+    assert eventually(lambda: traces(path, b"somebody") == 2)
+
+
+def test_a_start_empties_what_a_killed_process_left(path: Path) -> None:
+    """It may have been killed between a purge and the end of the WAL."""
+    with closing(sqlite3.connect(path)) as holds_the_wal:
+        store = SqliteStore(path)
+        purge(store, b"somebody")
+        holds_the_wal.execute("SELECT count(*) FROM account").fetchone()
+        left = traces(path, b"somebody")
+        checkpointer = Checkpointer(path, no_failure)
+        checkpointer.committed()
+        emptied = eventually(lambda: traces(path, b"somebody") == 2)
+        checkpointer.close()
+        store.close()
+
+    assert left > 2
+    assert emptied
 
 
 def test_a_checkpoint_that_fails_is_told_once_and_tried_again(path: Path) -> None:
