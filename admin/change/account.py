@@ -7,7 +7,7 @@ import typer
 
 from admin.change.one import change
 from admin.change.overrides import print_overrides
-from admin.look.words import LOCK
+from admin.look.words import ELSEWHERE, LOCK
 from admin.talk.exits import command, wrong
 from admin.talk.names import as_text
 from admin.talk.options import (
@@ -109,6 +109,7 @@ def purge(
         pb.Change(account=account, reason=why, purge=True),
         said="all that was kept is deleted",
         nothing="nothing was kept",
+        done=f"Not quota's, and not deleted: {ELSEWHERE}.",
         lock_stays="It is locked, and stays so. To forget the lock as well: unlock, then purge once more.",
         as_json=as_json,
     )

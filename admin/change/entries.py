@@ -2,7 +2,8 @@
 
 Columns: `account`, `what` (limit, country or lock), `value` (the limit; or codes, groups and names of
 countries; nothing for a lock), and, if there are any, `until` and `reason`. `who` and `set`, which `export`
-writes, are not read. A name is written as admin.talk.names has it, a time as `--until` takes it.
+writes, are not read. A name is written as admin.talk.names has it, a time as `--until` takes it. In CSV no
+cell is one that a spreadsheet takes for a formula.
 """
 
 import csv
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from admin.look.words import COUNTRY, LIMIT, LOCK, override_object
-from admin.talk.names import account_from, as_text, plain, reason_from
+from admin.talk.names import account_from, as_base64, as_text, plain, reason_from
 from admin.talk.times import read_end
 from decision.countries import expand_named
 from decision.settings import MAX_THRESHOLD
@@ -24,6 +25,9 @@ OPTIONAL = ("until", "reason")
 WRITTEN = ("who", "set")
 COLUMNS = (*NEEDED, *OPTIONAL, *WRITTEN)
 KINDS = (LIMIT, COUNTRY, LOCK)
+# How a formula begins, also in its wide form (CWE-1236; OWASP, CSV Injection).
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_QUOTE = "'"
 
 
 class EntryError(Exception):
@@ -52,8 +56,21 @@ def csv_rows(overrides: Iterable[pb.Override], zone: ZoneInfo) -> str:
         row = override_object(override, zone)
         value = row["value"]
         row["value"] = " ".join(value) if isinstance(value, list) else value
+        # A name has a form that cannot be mistaken; a text for people stays readable.
+        if as_text(override.account).startswith(_FORMULA):
+            row["account"] = as_base64(override.account)
+        row["reason"], row["who"] = _as_cell(override.reason), _as_cell(override.who)
         writer.writerow(row)
     return out.getvalue()
+
+
+def _as_cell(text: str) -> str:
+    return _QUOTE + text if text.startswith((*_FORMULA, _QUOTE)) else text
+
+
+def _of_cell(cell: str) -> str:
+    """The inverse of `_as_cell`, which leaves other cells as they are."""
+    return cell[1:] if cell.startswith(_QUOTE) and cell[1:].startswith((*_FORMULA, _QUOTE)) else cell
 
 
 def csv_file(pages: Iterable[str]) -> str:
@@ -156,7 +173,8 @@ def _csv_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             elif len(values) != len(names):
                 raise EntryError(f"{where}: {len(values)} values, but {len(names)} columns")
             else:
-                yield where, dict(zip(names, values, strict=True))
+                row = dict(zip(names, values, strict=True))
+                yield where, row | {"reason": _of_cell(row.get("reason", ""))}
     except csv.Error as error:
         raise EntryError(f"line {line}: {error}") from error
     if names is None:

@@ -1,7 +1,6 @@
 """`mtpolicyctl export`: the overrides of all accounts as a file, or all that is kept of one account."""
 
 import json
-import sys
 import time
 from collections.abc import AsyncIterable
 from typing import Annotated
@@ -12,9 +11,11 @@ import typer
 
 from admin.change.entries import csv_file, csv_rows, json_file, json_rows
 from admin.change.overrides import fetch_pages
+from admin.look.words import ELSEWHERE
 from admin.talk.exits import EXIT_NO, command
 from admin.talk.names import as_text
 from admin.talk.options import JsonOption, read_user
+from admin.talk.output import print_file
 from admin.talk.services import decision_settings, run
 from admin.talk.times import iso
 from protos import quota_admin_pb2 as pb
@@ -37,8 +38,8 @@ def export(
 ) -> None:
     """Without USER: write the limits, countries and locks of all users, as CSV or JSON, for `import`.
 
-    With USER: write all that quota keeps of this user, as JSON, for a data-protection request. docs/admin.md
-    says where else the login may stand.
+    With USER: write all that quota keeps of this user, as JSON, for a data-protection request. `elsewhere`
+    names what quota does not have.
 
     Exit code 0: written; 1: nothing is kept of USER; 2: wrong input; 3: quota does not answer.
     """
@@ -46,7 +47,7 @@ def export(
     zone = ZoneInfo(settings.time_zone_name)
     if not user:
         rows, file = (json_rows, json_file) if as_json else (csv_rows, csv_file)
-        sys.stdout.write(file(fetch_pages(lambda page: rows(page, zone))))
+        print_file(file(fetch_pages(lambda page: rows(page, zone))))
         return
     account = read_user(user)
 
@@ -73,5 +74,6 @@ async def write_account(
         for table, rows in tables.items()
     ]
     # The rows are JSON as they come; nothing of an unfinished answer is written.
-    sys.stdout.write(f'{head}, "tables": {{\n' + ",\n".join(lines) + "\n}}\n")
+    tail = f'"elsewhere": {json.dumps(ELSEWHERE)}}}'
+    print_file(f'{head}, "tables": {{\n' + ",\n".join(lines) + f"\n}}, {tail}\n")
     return any(tables.values())

@@ -5,9 +5,8 @@ from zoneinfo import ZoneInfo
 import grpc.aio
 import typer
 
-from admin.change.overrides import describe
 from admin.change.request import send
-from admin.look.words import override_object
+from admin.look.words import describe, override_object
 from admin.talk.exits import EXIT_NO, EndError
 from admin.talk.names import as_text
 from admin.talk.output import print_json, print_line
@@ -17,13 +16,22 @@ from protos.quota_admin_pb2_grpc import QuotaAdminStub
 from quota.store.interface import KEEP_DAYS
 
 
-def change(change: pb.Change, *, said: str, nothing: str = "", lock_stays: str = "", as_json: bool) -> None:
+def change(
+    change: pb.Change,
+    *,
+    said: str,
+    nothing: str = "",
+    done: str = "",
+    lock_stays: str = "",
+    as_json: bool,
+) -> None:
     """Send it, and print what became of it.
 
     Args:
         said: what is in force now, as a sentence goes on after the user's name.
         nothing: likewise if there was nothing to take away; then the exit code is 1. Empty: what is to be set
             may have been set before, which is as good.
+        done: what is said besides if it was done.
         lock_stays: what is said besides if the account was locked, and still is.
 
     Raises:
@@ -46,6 +54,8 @@ def change(change: pb.Change, *, said: str, nothing: str = "", lock_stays: str =
     else:
         was = f" (before: {', '.join(describe(override, zone) for override in before)})" if before else ""
         print_line(f"{as_text(change.account)}: {said if reply.done or not nothing else nothing}{was}")
+        if done and reply.done:
+            print_line(done)
         if lock_stays and any(override.lock for override in before):
             print_line(lock_stays)
         if not seen:

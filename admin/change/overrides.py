@@ -71,10 +71,3 @@ def print_overrides(kind: str, *, as_json: bool) -> None:
         )
     else:
         print_line("nobody is locked" if kind == LOCK else f"no {kind} is set")
-
-
-def describe(override: pb.Override, zone: ZoneInfo) -> str:
-    """`limit 500 until 2026-11-24 00:00`."""
-    until = f" until {minute(override.until_unix_ms, zone)}" if override.until_unix_ms else ""
-    value = "" if override.lock else f" {shown_value(override)}"
-    return f"{what_of(override)}{value}{until}"

@@ -17,6 +17,7 @@ from admin.talk.output import print_fields, print_json, print_line
 from admin.talk.services import CALL_SECONDS, decision_settings, run
 from admin.talk.times import iso, second
 from decision.ids import ALPHABET
+from decision.settings import MAX_THRESHOLD
 from protos import quota_admin_pb2 as pb
 from protos import quota_pb2
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
@@ -136,7 +137,7 @@ def advice(record: pb.RefusalRecord) -> list[str]:
             f"To unlock: mtpolicyctl unlock {dashes}{user}",
         ]
     if record.has_limit:
-        act = f"mtpolicyctl limit set --until tonight {dashes}{user} {record.maximum * 2}"
+        act = f"mtpolicyctl limit set --until tonight {dashes}{user} {min(record.maximum * 2, MAX_THRESHOLD)}"
     elif re.fullmatch("[A-Z]{2}", record.country):
         act = f"mtpolicyctl country allow --until tonight {dashes}{user} {record.country}"
     else:

@@ -6,13 +6,12 @@ from zoneinfo import ZoneInfo
 import grpc.aio
 import typer
 
-from admin.look.words import LIMIT, UNITS, country, override_object, shown_value, what_of
+from admin.look.words import LIMIT, UNITS, country, describe, override_object, what_of
 from admin.talk.exits import EXIT_NO, command
 from admin.talk.names import as_text, plain
 from admin.talk.options import JsonOption, UserArgument, read_user
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
-from admin.talk.times import minute
 from decision.settings import Settings
 from protos import quota_admin_pb2 as pb
 from protos import quota_pb2
@@ -97,10 +96,8 @@ def show(reply: pb.UsageReply, settings: Settings) -> None:
     if reply.account in settings.exempt_accounts:
         print_line("exempt by the settings: counted, but refused by a lock alone")
     for override in reply.overrides:
-        until = f" until {minute(override.until_unix_ms, zone)}" if override.until_unix_ms else ""
-        value = "" if override.lock else f" {shown_value(override)}"
         reason = f": {plain(override.reason)}" if override.reason else ""
-        print_line(f"set by {plain(override.who)}: {what_of(override)}{value}{until}{reason}")
+        print_line(f"set by {plain(override.who)}: {describe(override, zone)}{reason}")
     if reply.days:
         print_line()
         print_table(

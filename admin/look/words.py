@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo
 
 from admin.talk.names import as_text, plain
-from admin.talk.times import iso
+from admin.talk.times import iso, minute
 from decision.countries import name_of
 from protos import quota_admin_pb2 as pb
 from protos import quota_pb2
@@ -14,6 +14,11 @@ UNITS = {
     quota_pb2.UNIT_DISTINCT: "distinct",
 }
 LIMIT, COUNTRY, LOCK = "limit", "country", "lock"
+# What `export USER` does not show and `purge` does not delete; docs/admin.md says it at length.
+ELSEWHERE = (
+    "logs, Prometheus, recorded requests, sent notifications, the settings file, backups, corrupt stores that"
+    " lie aside, other users' refusals"
+)
 
 
 def country(code: str) -> str:
@@ -40,6 +45,13 @@ def shown_value(override: pb.Override) -> str:
     """`500`, `FR,IT`, or `-`."""
     value = value_of(override)
     return plain(",".join(value)) if isinstance(value, list) else "-" if value is None else str(value)
+
+
+def describe(override: pb.Override, zone: ZoneInfo) -> str:
+    """`limit 500 until 2026-11-24 00:00`."""
+    until = f" until {minute(override.until_unix_ms, zone)}" if override.until_unix_ms else ""
+    value = "" if override.lock else f" {shown_value(override)}"
+    return f"{what_of(override)}{value}{until}"
 
 
 def override_object(override: pb.Override, zone: ZoneInfo) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The exit codes of all commands that ask or change something, and the one line that says why."""
 
+import json
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ P = ParamSpec("P")
 def command(body: Callable[P, None]) -> Callable[P, None]:
     """A command of `mtpolicyctl` whose EndErrors end the process as they say.
 
+    With `as_json` their line is an object: standard output has results alone, or nothing.
     If whoever reads the output goes before its end, so does the command, without a word.
     """
 
@@ -46,7 +48,10 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
             # Not at the process's end, where an error can only be complained of.
             sys.stdout.flush()
         except EndError as error:
-            typer.echo(str(error), err=True)
+            line = str(error)
+            if kwargs.get("as_json"):
+                line = json.dumps({"error": line, "exit_code": error.code})
+            typer.echo(line, err=True)
             raise typer.Exit(error.code) from error
         except BrokenPipeError as error:
             forget_reader()

@@ -22,8 +22,13 @@ def as_text(name: bytes) -> str:
         text = ""
     # isprintable: no control, format (bidirectional ones too) or separator character but the blank.
     if (not text and name) or not text.isprintable() or text.startswith(BASE64):
-        return BASE64 + base64.b64encode(name).decode()
+        return as_base64(name)
     return text
+
+
+def as_base64(name: bytes) -> str:
+    """The other form, which any name may have."""
+    return BASE64 + base64.b64encode(name).decode()
 
 
 def as_bytes(text: str) -> bytes:
@@ -58,7 +63,7 @@ def account_from(text: str) -> bytes:
     if len(name) > MAX_ACCOUNT_BYTES:
         raise ValueError(f"the name of a user has at most {MAX_ACCOUNT_BYTES} bytes, this one {len(name)}")
     if has_controls(name) and not text.startswith(BASE64):
-        raise ValueError(f"control characters are in the name {as_text(name)}")
+        raise ValueError(f"control characters are in the name; if they are meant: {as_text(name)}")
     return account_of(name)
 
 

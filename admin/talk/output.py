@@ -50,6 +50,15 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def print_file(text: str) -> None:
+    """Print what is to become a file: in UTF-8, unless a terminal shows it."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(encoding=out.encoding if out.isatty() else "utf-8", errors="backslashreplace")
+    out.write(text)
+    out.flush()
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Row], *, numbers: Iterable[str] = ()) -> None:
     """Print the rows. Args: numbers: the headings of columns that are aligned to the right."""
     out = console()

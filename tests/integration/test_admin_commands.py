@@ -187,7 +187,9 @@ def test_all_of_an_account_is_exported_and_purged(ctl: Ctl, policy: PolicyClient
     assert GERMAN in json.dumps(exported)
 
     assert ctl.fails(2, "purge", "forget@example.org") == "purge deletes for good: add --yes"
-    assert "deleted" in ctl.said("purge", "forget@example.org", "--yes", "--reason", "request 3")
+    said = ctl.said("purge", "forget@example.org", "--yes", "--reason", "request 3")
+    assert "all that was kept is deleted" in said
+    assert "Not quota's, and not deleted: logs, Prometheus, " in said
     assert ctl.run("usage", "forget@example.org").returncode == 1
     assert ctl.run("explain", reply).returncode == 1
     (entry,) = [one for one in ctl.json("audit", "--user", "forget@example.org") if one["what"] == "purge"]
@@ -248,6 +250,8 @@ def test_what_is_not_well_is_told(own: Services) -> None:
     assert f"not well: no answer from quota at {target}: Connection refused" in ended.stdout
     assert "the failure action is in force: mail is not checked" in ended.stdout
     assert "no stream to quota" in ended.stdout
+    error = json.loads(ctl.fails(3, "blocked", "--json"))
+    assert (error["exit_code"], target in error["error"]) == (3, True)
     for words in (
         ["blocked"],
         ["top"],
@@ -342,17 +346,41 @@ def test_a_login_with_control_characters_is_locked_and_purged(ctl: Ctl, policy: 
     assert ctl.run("usage", shown).returncode == 1
 
 
-def test_the_shell_completes_commands(services: Services) -> None:
-    """As typer does it."""
+# Installs the completion as a person does, reads it as the next shell does, and completes the words given.
+COMPLETE = """
+mtpolicyctl --install-completion >/dev/null && . ~/.bashrc
+for line in "$@"; do
+    read -ra COMP_WORDS <<<"$line"
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
+    "$(complete -p mtpolicyctl | sed 's/.*-F \\([^ ]*\\).*/\\1/')" mtpolicyctl
+    echo "${COMPREPLY[*]}"
+done
+"""
+
+
+def test_the_shell_completes_commands(services: Services, tmp_path: Path) -> None:
+    """Commands, those of a group, options; after `mtpolicyctl --install-completion`."""
+    lines = ["mtpolicyctl un", "mtpolicyctl limit s", "mtpolicyctl lock anna --u"]
     ended = subprocess.run(
-        [MTPOLICYCTL],
+        ["bash", "-c", COMPLETE, "bash", *lines],
         env=services.environment
-        | {"_MTPOLICYCTL_COMPLETE": "complete_bash", "COMP_WORDS": "mtpolicyctl un", "COMP_CWORD": "1"},
+        | {"HOME": str(tmp_path), "PATH": f"{MTPOLICYCTL.parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert ended.stdout.split() == ["unlock"]
+    assert (ended.stdout.splitlines(), ended.stderr) == (["unlock", "set", "--until"], "")
+
+
+def test_a_file_is_written_in_utf_8_whatever_the_locale_is(ctl: Ctl, services: Services) -> None:
+    """A nightly job often has none; `import` reads what it has written."""
+    ctl.said("limit", "set", "ann\u00e4@example.org", "77", "--reason", "\u4e2d")
+    elsewhere = Ctl(services, PYTHONIOENCODING="latin-1")
+    (line,) = [one for one in elsewhere.said("export").splitlines() if ",77," in one]
+
+    assert line.startswith("ann\u00e4@example.org,limit,77,,\u4e2d,")
+    assert json.loads(elsewhere.said("export", "ann\u00e4@example.org"))["tables"]["override"]
+    ctl.said("limit", "clear", "ann\u00e4@example.org")
 
 
 def test_wrong_settings_end_every_command(services: Services) -> None:

@@ -276,6 +276,19 @@ async def test_a_store_that_cannot_be_read_is_unavailable(case: Case, tmp_path: 
     assert context.code is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_an_export_goes_through_however_odd_a_name_is(case: Case) -> None:
+    """Each part is one message, and nothing in it is a control sequence of a terminal."""
+    name = ("\x9b" * 512).encode()
+    odd = [pb.Change(account=name, set_limit=number, reason="\U0001f600" * 500) for number in range(1, 601)]
+    await case.change(changes(*odd[:300]), changes(*odd[300:]))
+    request = pb.ExportAccountRequest(account=name)
+    parts = [part async for part in case.service.ExportAccount(request, Context())]
+
+    assert sum(len(part.rows) for part in parts if part.table == "audit") == 600
+    assert max(part.ByteSize() for part in parts) < 4 * 1024 * 1024
+    assert all(row.isascii() and row.isprintable() for part in parts for row in part.rows)
+
+
 async def test_a_page_holds_what_a_message_can(case: Case) -> None:
     """Accounts whole, none twice and none left out."""
     names = [b"%04d" % number + b"x" * 1000 for number in range(1200)]

@@ -6,6 +6,7 @@ import pytest
 
 from admin.change import account
 from admin.change.account import lock, locked, purge, reset, unlock
+from admin.look.words import ELSEWHERE
 from protos import quota_admin_pb2 as pb
 from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome, override
 
@@ -27,7 +28,12 @@ from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome, override
             "no longer locked",
         ),
         (reset, [], pb.Change(reset="Europe/Berlin"), "today's counts are 0"),
-        (purge, ["--yes"], pb.Change(purge=True), "all that was kept is deleted"),
+        (
+            purge,
+            ["--yes"],
+            pb.Change(purge=True),
+            f"all that was kept is deleted\nNot quota's, and not deleted: {ELSEWHERE}.",
+        ),
     ],
 )
 def test_what_is_done_is_told(
@@ -68,7 +74,9 @@ def test_a_purge_tells_that_the_lock_stays(quota: FakeQuotaAdmin, done: int, cod
     ended, out, _ = outcome(invoke(purge, "alice", "--yes"))
 
     assert ended == code
-    assert out.splitlines()[1:] == [
+    elsewhere = [line for line in out.splitlines() if line.startswith("Not quota's, and not deleted: logs, ")]
+    assert len(elsewhere) == done
+    assert out.splitlines()[1 + done :] == [
         "It is locked, and stays so. To forget the lock as well: unlock, then purge once more."
     ]
 

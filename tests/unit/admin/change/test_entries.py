@@ -1,5 +1,7 @@
 """Overrides in a file."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from admin.change.entries import EntryError, Reading, csv_file, csv_rows, json_file, json_rows, read
-from admin.talk.names import account_from, as_text
+from admin.talk.names import account_from, as_base64, as_text
 from protos import quota_admin_pb2 as pb
 from quota.admin_messages import MAX_ACCOUNT_BYTES
 from tests.support.admin_fakes import override
@@ -51,6 +53,7 @@ def write_json(found: list[pb.Override]) -> str:
 
 @given(overrides(), st.sampled_from([write_csv, write_json]))
 @example([override(b"=1+1", maximum=1), override(b"-rf \"';,", lock=True)], write_csv)
+@example([override(b"a", lock=True, reason="'=1"), override(b"b", lock=True, reason="''")], write_csv)
 def test_what_is_written_is_read_again(
     found: list[pb.Override], write: Callable[[list[pb.Override]], str]
 ) -> None:
@@ -63,6 +66,22 @@ def test_what_is_written_is_read_again(
         assert (change.until_unix_ms, change.reason) == (one.until_unix_ms, one.reason)
         assert (change.set_limit, change.lock) == (one.maximum, one.lock)
         assert list(change.permit.codes) == list(one.countries.codes)
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_no_cell_is_a_formula(begins: str) -> None:
+    """Whoever opens the file in a spreadsheet runs nothing that somebody has typed as a login."""
+    formula = f"{begins}cmd|' /c calc'!a0"
+    found = [override(formula.encode(), countries=["FR"], reason=formula)]
+    found[0].who = formula
+    text = write_csv(found)
+    ((account, *_, reason, who, _),) = list(csv.reader(io.StringIO(text)))[1:]
+
+    assert account == as_base64(formula.encode())
+    assert (reason, who) == (f"'{formula}", f"'{formula}")
+    assert read(text, READING) == [
+        pb.Change(account=formula.encode(), reason=formula, permit=pb.Countries(codes=["FR"]))
+    ]
 
 
 def test_csv_as_a_person_writes_it() -> None:
@@ -116,7 +135,10 @@ def test_json_as_a_program_writes_it() -> None:
         (HEADER + "a,lock,yes,,\n", "line 2: a lock has no value, but 'yes'"),
         (HEADER + "a,quota,5,,\n", "line 2: what is 'quota'; allowed: limit, country, lock"),
         (HEADER + ",limit,5,,\n", "line 2: the name of the user is empty"),
-        (HEADER + "a\x1b,limit,5,,\n", "line 2: control characters are in the name base64:YRs="),
+        (
+            HEADER + "a\x1b,limit,5,,\n",
+            "line 2: control characters are in the name; if they are meant: base64:YRs=",
+        ),
         (HEADER + "base64:?,limit,5,,\n", "line 2: no Base64 stands behind base64:"),
         (HEADER + f"{'x' * (MAX_ACCOUNT_BYTES + 1)},limit,5,,\n", "line 2: the name of a user has at most"),
         (HEADER + "a,limit,5,1999-12-31,\n", "line 2: until 1999-12-31 is in the past"),

@@ -53,6 +53,7 @@ def test_all_that_is_kept_of_a_user_is_written(quota: FakeQuotaAdmin) -> None:
     assert found["account"] == "alice"
     assert found["at"].startswith("20")
     assert found["tables"] == {"counters": [{"used": 1}, {"used": 2}, {"used": 3}], "audit": []}
+    assert "Prometheus" in found["elsewhere"]
     assert quota.requests == [pb.ExportAccountRequest(account=b"alice")]
 
 

@@ -40,7 +40,7 @@ def test_an_end_may_count_from_now(quota: FakeQuotaAdmin) -> None:
         (["alice", "٣"], "٣ is no limit; allowed: a whole number, 1 to 1000000000"),
         (["alice", "9" * 5000], f"{'9' * 5000} is no limit; allowed: a whole number, 1 to 1000000000"),
         (["", "5"], "the name of the user is empty"),
-        (["a\x1b", "5"], "control characters are in the name base64:YRs="),
+        (["a\x1b", "5"], "control characters are in the name; if they are meant: base64:YRs="),
         (["alice", "5", "--until", "1999-12-31"], "--until 1999-12-31 is in the past"),
         (["alice", "5", "--reason", "\x1b"], "--reason: there are control characters in it"),
     ],

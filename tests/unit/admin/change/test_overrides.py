@@ -1,12 +1,10 @@
 """The overrides in force."""
 
 import json
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from admin.change.overrides import describe, fetch, fetch_pages, print_overrides
-from protos import quota_admin_pb2 as pb
+from admin.change.overrides import fetch, fetch_pages, print_overrides
 from tests.support.admin_fakes import FakeQuotaAdmin, override
 
 CapSys = pytest.CaptureFixture[str]
@@ -45,16 +43,3 @@ def test_a_list_has_one_kind(quota: FakeQuotaAdmin, capsys: CapSys) -> None:
     print_overrides("country", as_json=False)
     print_overrides("country", as_json=True)
     assert capsys.readouterr().out == "no country is set\n[]\n"
-
-
-@pytest.mark.parametrize(
-    ("one", "text"),
-    [
-        (override(maximum=5, until_unix_ms=UNTIL), "limit 5 until 2027-01-15 09:00"),
-        (override(countries=["FR", "IT"]), "country FR,IT"),
-        (override(lock=True), "lock"),
-    ],
-)
-def test_an_override_in_words(one: pb.Override, text: str) -> None:
-    """For the line that a change prints."""
-    assert describe(one, ZoneInfo("Europe/Berlin")) == text

@@ -8,6 +8,7 @@ import pytest
 
 from admin.look.explain import advice, explain, read_id
 from admin.talk.exits import EndError
+from decision.settings import MAX_THRESHOLD
 from protos import quota_admin_pb2 as pb
 from protos import quota_pb2
 from tests.support.admin_fakes import FakeQuotaAdmin, invoke, outcome
@@ -65,6 +66,16 @@ def test_a_refusal_is_explained(quota: FakeQuotaAdmin) -> None:
         "If it is stolen: mtpolicyctl lock --reason stolen alice",
     ]
     assert quota.requests == [pb.ExplainRequest(decision_id=ID)]
+
+
+def test_the_advice_is_a_limit_that_can_be_set(quota: FakeQuotaAdmin) -> None:
+    """Twice the highest cannot."""
+    record = pb.RefusalRecord()
+    record.CopyFrom(OVER)
+    record.maximum = MAX_THRESHOLD
+    quota.replies["Explain"] = record
+
+    assert f" {MAX_THRESHOLD}\n" in outcome(invoke(explain, ID))[1]
 
 
 def test_a_limit_is_explained_with_its_counters(quota: FakeQuotaAdmin) -> None:

@@ -91,5 +91,9 @@ def test_a_user_who_is_not_known_is_a_no(quota: FakeQuotaAdmin) -> None:
 
 def test_a_name_that_is_none_asks_nobody(quota: FakeQuotaAdmin) -> None:
     """Exit code 2."""
-    assert outcome(invoke(usage, "a\nb")) == (2, "", "control characters are in the name base64:YQpi\n")
+    assert outcome(invoke(usage, "a\nb")) == (
+        2,
+        "",
+        "control characters are in the name; if they are meant: base64:YQpi\n",
+    )
     assert quota.requests == []

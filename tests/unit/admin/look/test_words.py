@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from admin.look.words import country, override_object, shown_value, value_of, what_of
+from admin.look.words import country, describe, override_object, shown_value, value_of, what_of
 from protos import quota_admin_pb2 as pb
 from tests.support.admin_fakes import override
 
@@ -44,3 +44,16 @@ def test_an_override_has_a_stable_form_for_programs() -> None:
         "who": "root@mail",
         "set": "2027-01-15T09:00:00+01:00",
     }
+
+
+@pytest.mark.parametrize(
+    ("one", "text"),
+    [
+        (override(maximum=5, until_unix_ms=1_800_000_000_000), "limit 5 until 2027-01-15 09:00"),
+        (override(countries=["FR", "IT"]), "country FR,IT"),
+        (override(lock=True), "lock"),
+    ],
+)
+def test_an_override_in_words(one: pb.Override, text: str) -> None:
+    """For the line that a change prints."""
+    assert describe(one, ZoneInfo("Europe/Berlin")) == text

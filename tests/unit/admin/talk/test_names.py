@@ -85,7 +85,7 @@ def test_an_account_is_named_as_decision_names_it(text: str) -> None:
     [
         ("", "is empty"),
         ("base64:", "is empty"),
-        ("a\nb", "control characters are in the name base64:YQpi"),
+        ("a\nb", "control characters are in the name; if they are meant: base64:YQpi"),
         ("a\x7f", "control characters"),
         ("a\x9b", "control characters"),
         ("x" * (MAX_ACCOUNT_BYTES + 1), "has at most"),

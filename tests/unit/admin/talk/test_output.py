@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from admin.talk import output
-from admin.talk.output import print_fields, print_json, print_line, print_table
+from admin.talk.output import print_fields, print_file, print_json, print_line, print_table
 
 CapSys = pytest.CaptureFixture[str]
 HEADINGS = ("user", "rule", "used")
@@ -122,3 +122,15 @@ def test_a_terminal_of_another_encoding_gets_an_escape(monkeypatch: pytest.Monke
     __import__("sys").stdout.flush()
 
     assert raw.getvalue() == b"user\nm\\xfcller\nm\\xfcller\n"
+
+
+@pytest.mark.parametrize(("terminal", "written"), [(False, "ä中\n".encode()), (True, b"\\xe4\\u4e2d\n")])
+def test_a_file_is_utf_8(monkeypatch: pytest.MonkeyPatch, terminal: bool, written: bytes) -> None:
+    """Whatever a terminal would take, which gets escapes: bytes of UTF-8 may be control characters to it."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stdout", out)
+    print_file("ä中\n")
+
+    assert raw.getvalue() == written
