@@ -49,6 +49,17 @@ def test_what_a_dead_start_left_does_no_harm(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["admin.token"]
 
 
+def test_tokens_are_compared_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: bytes
+) -> None:
+    """By what is made for that, and by nothing else: it alone says what is right."""
+    compared = []
+    monkeypatch.setattr("hmac.compare_digest", lambda *both: compared.append(both))
+
+    assert TokenGuard(lambda: tmp_path / "admin.token").check(token) is Try.WRONG
+    assert compared == [(token, token)]
+
+
 def test_the_right_token_is_right(tmp_path: Path, token: bytes) -> None:
     """And nothing else is; a new one in the file is the right one from then on."""
     guard = TokenGuard(lambda: tmp_path / "admin.token")
