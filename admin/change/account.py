@@ -29,7 +29,7 @@ def lock(
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why, for the audit log. Needed.", show_default=False)
     ] = "",
-    until: UntilOption = "",
+    until: UntilOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Refuse everything from this login, at once; repeats of mail that was accepted, too.

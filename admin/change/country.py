@@ -39,7 +39,7 @@ def allow(
             show_default=False,
         ),
     ],
-    until: UntilOption = "",
+    until: UntilOption = None,
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -27,13 +27,13 @@ EXPORT_SECONDS = 60.0
 @command
 def export(
     user: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="[USER]",
             help="All that is kept of this login. Without it: the overrides of all.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Without USER: write the limits, countries and locks of all users, as CSV or JSON, for `import`.
@@ -45,7 +45,7 @@ def export(
     """
     settings = decision_settings()
     zone = ZoneInfo(settings.time_zone_name)
-    if not user:
+    if user is None:
         rows, file = (json_rows, json_file) if as_json else (csv_rows, csv_file)
         print_file(file(fetch_pages(lambda page: rows(page, zone))))
         return

@@ -38,7 +38,7 @@ def set_limit(
             metavar="N", help=f"What may be sent in a day: 1 to {MAX_THRESHOLD}.", show_default=False
         ),
     ],
-    until: UntilOption = "",
+    until: UntilOption = None,
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -21,8 +21,8 @@ HEADINGS = ("at", "who", "what", "user", "value", "until", "reason")
 @command
 def audit(
     user: Annotated[
-        str, typer.Option(metavar="USER", help="About this login alone.", show_default=False)
-    ] = "",
+        str | None, typer.Option(metavar="USER", help="About this login alone.", show_default=False)
+    ] = None,
     most: Annotated[int, typer.Option(min=1, max=5000, help="How many entries are listed at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,7 +30,7 @@ def audit(
 
     Exit code 0: a list, perhaps an empty one; 2: wrong input; 3: quota does not answer.
     """
-    request = pb.AuditRequest(most=most, account=read_user(user) if user else b"")
+    request = pb.AuditRequest(most=most, account=b"" if user is None else read_user(user))
     settings = decision_settings()
     zone = ZoneInfo(settings.time_zone_name)
 

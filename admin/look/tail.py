@@ -29,7 +29,9 @@ Show = Callable[[pb.TailReply], None]
 
 @command
 def tail(
-    user: Annotated[str, typer.Option(metavar="USER", help="Of this login alone.", show_default=False)] = "",
+    user: Annotated[
+        str | None, typer.Option(metavar="USER", help="Of this login alone.", show_default=False)
+    ] = None,
     reason: Annotated[
         str, typer.Option(help="By this rule alone: country, quota, lock; none: no rule.", show_default=False)
     ] = "",
@@ -45,7 +47,9 @@ def tail(
     Exit code 0: it was ended; 2: wrong input, or too many are watching; 3: decision does not answer, or ends.
     """
     wanted = action.upper() if action.upper() in STYLES else "none" if action.lower() == "none" else action
-    request = pb.TailRequest(account=read_user(user) if user else b"", reason=reason.lower(), action=wanted)
+    request = pb.TailRequest(
+        account=b"" if user is None else read_user(user), reason=reason.lower(), action=wanted
+    )
     zone = ZoneInfo(decision_settings().time_zone_name)
     show: Show = show_json(zone) if as_json else show_lines(zone)
     try:

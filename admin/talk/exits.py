@@ -1,5 +1,6 @@
 """The exit codes of all commands that ask or change something, and the one line that says why."""
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,10 @@ from chassis.settings import EXIT_SETTINGS
 EXIT_NO = 1  # the answer is no: nothing is known, nothing was to be done, something is not well
 EXIT_WRONG = EXIT_SETTINGS  # wrong input, settings or token: nothing was changed
 EXIT_NO_SERVICE = 3  # a service does not answer
+EXIT_NO_ROOM = os.EX_IOERR  # the output could not be written
 EXIT_NO_READER = 128 + signal.SIGPIPE  # as a shell tells of any program whose reader has gone
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class EndError(Exception):
@@ -38,7 +42,8 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
     """A command of `mtpolicyctl` whose EndErrors end the process as they say.
 
     With `as_json` their line is an object: standard output has results alone, or nothing.
-    If whoever reads the output goes before its end, so does the command, without a word.
+    If whoever reads the output goes before its end, so does the command, without a word; if the disk that it
+    is written to is full, with one.
     """
 
     @wraps(body)
@@ -56,10 +61,16 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError as error:
             forget_reader()
             raise typer.Exit(EXIT_NO_READER) from error
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            forget_reader()
+            typer.echo(f"the output cannot be written: {error.strerror}", err=True)
+            raise typer.Exit(EXIT_NO_ROOM) from error
 
     return run
 
 
 def forget_reader() -> None:
-    """Nobody reads standard output any more: Python is not to complain once more when it closes it."""
+    """Nothing goes to standard output any more: Python is not to complain once more when it closes it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,8 +20,9 @@ UserArgument = Annotated[
         show_default=False,
     ),
 ]
+# None: not given. An empty one is a script's empty variable, and no wish for all users or for ever.
 UntilOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="TIME",
         help="When it ends by itself: tonight, +2h, +3d, 18:30, 2026-11-30 (the end of that day) or "
@@ -50,15 +51,15 @@ class End(NamedTuple):
     said: str  # ` until 2026-11-30 18:30:00 CET`, or nothing
 
 
-def read_until(text: str) -> End:
+def read_until(text: str | None) -> End:
     """What `--until` says, in the services' time zone. Raises EndError."""
-    if not text:
+    if text is None:
         return End(0, "")
     zone = ZoneInfo(decision_settings().time_zone_name)
     try:
         unix_ms = read_end(text, now_unix_ms=round(time.time() * 1000), zone=zone)
     except ValueError as error:
-        raise wrong(f"--until {plain(text)} {error}") from error
+        raise wrong(f"--until {plain(text) or '(empty)'} {error}") from error
     return End(unix_ms, f" until {second(unix_ms, zone)}")
 
 

@@ -306,6 +306,24 @@ def test_a_reader_that_goes_ends_a_command_without_a_word(ctl: Ctl, words: str) 
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.mark.parametrize("words", ["top", "export", "audit --json", "lock full-disk --reason r"])
+def test_a_full_disk_under_the_output_is_told(ctl: Ctl, words: str) -> None:
+    """In one line; what was changed is changed."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [MTPOLICYCTL, *words.split()],
+            env=ctl.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+
+    line = b"the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (os.EX_IOERR, line)
+    if words.startswith("lock"):
+        ctl.said("unlock", "full-disk")
+
+
 def test_a_control_character_of_a_login_reaches_no_terminal(ctl: Ctl, policy: PolicyClient) -> None:
     """Nor does one of a recipient; on a terminal of 40 columns nothing is cut off."""
     evil = "evil\x1b[2J[bold]"

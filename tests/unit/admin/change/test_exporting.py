@@ -57,6 +57,12 @@ def test_all_that_is_kept_of_a_user_is_written(quota: FakeQuotaAdmin) -> None:
     assert quota.requests == [pb.ExportAccountRequest(account=b"alice")]
 
 
+def test_an_empty_name_is_not_all_users(quota: FakeQuotaAdmin) -> None:
+    """A script's empty variable does not hand out what is set for everybody."""
+    assert outcome(invoke(export, "")) == (2, "", "the name of the user is empty\n")
+    assert quota.requests == []
+
+
 def test_nothing_kept_is_a_no(quota: FakeQuotaAdmin) -> None:
     """Exit code 1, and an object without rows."""
     code, out, _ = outcome(invoke(export, "nobody"))

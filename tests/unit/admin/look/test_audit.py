@@ -62,6 +62,11 @@ def test_programs_get_a_list(quota: FakeQuotaAdmin) -> None:
     assert quota.requests == [pb.AuditRequest(most=50)]
 
 
+def test_an_empty_name_is_not_all_users(quota: FakeQuotaAdmin) -> None:
+    """It is a script's empty variable."""
+    assert outcome(invoke(audit, "--user", "")) == (2, "", "the name of the user is empty\n")
+
+
 def test_an_empty_log_is_an_answer(quota: FakeQuotaAdmin) -> None:
     """With exit code 0."""
     assert outcome(invoke(audit)) == (0, "nothing was changed\n", "")

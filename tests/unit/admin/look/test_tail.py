@@ -115,6 +115,11 @@ def test_what_decision_does_not_want_is_told(
     assert outcome(invoke(tail)) == (code, "", "OK is no action\n")
 
 
+def test_an_empty_name_is_not_all_users(decision: FakeDecisionAdmin) -> None:
+    """It is a script's empty variable."""
+    assert outcome(invoke(tail, "--user", "")) == (2, "", "the name of the user is empty\n")
+
+
 @pytest.mark.usefixtures("settings")
 def test_without_decision_there_is_nothing_to_watch() -> None:
     """Exit code 3, with the address."""

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("settings")
 def test_what_is_given_is_read() -> None:
     """No end is 0; times are those of the services."""
     assert read_user("Alice") == b"alice"
-    assert read_until("") == (0, "")
+    assert read_until(None) == (0, "")
     assert read_until("2999-12-31") == (32503676400000, " until 3000-01-01 00:00:00 CET")
     assert read_reason(" why ") == "why"
 
@@ -22,6 +22,7 @@ def test_what_is_given_is_read() -> None:
     ("read", "line"),
     [
         (lambda: read_user(""), "the name of the user is empty"),
+        (lambda: read_until(""), "--until (empty) is no time; allowed: tonight"),
         (lambda: read_until("1999-12-31"), "--until 1999-12-31 is in the past"),
         (lambda: read_until("x\x1b"), r"--until x\x1b is no time; allowed: tonight"),
         (lambda: read_reason("a\nb"), "--reason: there are control characters in it"),
