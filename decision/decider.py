@@ -8,6 +8,7 @@ from typing import NamedTuple
 from chassis.blocks import Blocks
 from chassis.logs import Level, Logger
 from chassis.metrics import Metrics
+from chassis.printable import Name
 from decision.chain import NO_OBJECTION, Finding, Opinion
 from decision.ids import new_decision_id
 from decision.policy import Policy
@@ -197,7 +198,7 @@ class Decider:
             do()
         except Exception:  # a bug in a rule must not leave the request without an outcome
             self._failures[INTERNAL].inc()
-            self._log.exception("internal_error", id=case.decision_id, login=case.event.login)
+            self._log.exception("internal_error", id=case.decision_id, login=Name(case.event.login))
             case.decided(INTERNAL)
 
     def _charged(self, case: _Case, answer: Answer) -> None:
@@ -260,7 +261,7 @@ class Decider:
             "stage": mail.stage.name,
             "instance": mail.instance,
             "queue_id": mail.queue_id,
-            "login": mail.login,
+            "login": Name(mail.login),
             "sender": mail.sender,
             "recipient": mail.recipient,
             "recipient_count": mail.recipient_count,

@@ -9,6 +9,7 @@ from typing import Any
 from chassis.item_server import ItemServer, ItemStream
 from chassis.logs import Logger
 from chassis.metrics import Metrics
+from chassis.printable import Name
 from decision.account import account_of
 from decision.decider import INTERNAL, OVERLOADED, QUOTA_UNAVAILABLE, Decider, Failure, Verdict
 from decision.verdict import MailEvent, Stage, Verb
@@ -78,7 +79,7 @@ class DecisionService(DecisionServicer):
                 )
         except Exception:
             # One bad item never fails its batch.
-            self._log.exception("internal_error", login=question.login, instance=question.instance)
+            self._log.exception("internal_error", login=Name(question.login), instance=question.instance)
             reply(pb.Answer(id=question.id, failure=pb.FAILURE_INTERNAL))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
 
-from chassis.printable import printable
+from chassis.printable import MAX_NAME_CHARACTERS, as_text, cut
 
 HASH_BYTES = 8
 CACHED_ADDRESSES = 16384
@@ -32,9 +32,9 @@ def address_keeper(label: AccountLabel, key: bytes) -> Callable[[bytes], bytes]:
 
 
 def namer(label: AccountLabel, key: bytes) -> Callable[[bytes], str] | None:
-    """How accounts are named; None: not at all, as without a key for hashes."""
+    """How accounts are named, plainly as by `mtpolicyctl`; None: not at all, as without a key for hashes."""
     if label is AccountLabel.PLAIN:
-        return printable
+        return lambda account: cut(as_text(account), MAX_NAME_CHARACTERS)
     if label is AccountLabel.HASH and key:
         return lambda account: hmac.new(key, account, hashlib.sha256).digest()[:HASH_BYTES].hex()
     return None

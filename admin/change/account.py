@@ -9,7 +9,6 @@ from admin.change.one import change
 from admin.change.overrides import print_overrides
 from admin.look.words import ELSEWHERE, LOCK
 from admin.talk.exits import command, wrong
-from admin.talk.names import as_text
 from admin.talk.options import (
     JsonOption,
     ReasonOption,
@@ -20,6 +19,7 @@ from admin.talk.options import (
     read_user,
 )
 from admin.talk.services import decision_settings
+from chassis.printable import as_text
 from protos import quota_admin_pb2 as pb
 
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from admin.look.words import COUNTRY, LIMIT, LOCK, override_object
-from admin.talk.names import account_from, as_base64, as_text, plain, reason_from
+from admin.talk.names import account_from, plain, reason_from
 from admin.talk.times import read_end
+from chassis.printable import as_base64, as_text
 from decision.countries import expand_named
 from decision.settings import MAX_THRESHOLD
 from protos import quota_admin_pb2 as pb

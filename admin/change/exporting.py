@@ -13,11 +13,11 @@ from admin.change.entries import csv_file, csv_rows, json_file, json_rows
 from admin.change.overrides import fetch_pages
 from admin.look.words import ELSEWHERE
 from admin.talk.exits import EXIT_NO, command
-from admin.talk.names import as_text
 from admin.talk.options import JsonOption, read_user
 from admin.talk.output import print_file
 from admin.talk.services import decision_settings, run
 from admin.talk.times import iso
+from chassis.printable import as_text
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
 

@@ -8,9 +8,9 @@ import typer
 from admin.change.request import send
 from admin.look.words import describe, override_object
 from admin.talk.exits import EXIT_NO, EndError
-from admin.talk.names import as_text
 from admin.talk.output import print_json, print_line
 from admin.talk.services import CALL_SECONDS, decision_settings, run
+from chassis.printable import as_text
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
 from quota.store.interface import KEEP_DAYS

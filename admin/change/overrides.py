@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 import grpc.aio
 
 from admin.look.words import LOCK, override_object, shown_value, what_of
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
 from admin.talk.times import minute
+from chassis.printable import as_text
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
 

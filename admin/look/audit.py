@@ -7,11 +7,12 @@ import grpc.aio
 import typer
 
 from admin.talk.exits import command
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.options import JsonOption, read_user
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
 from admin.talk.times import iso, minute, second
+from chassis.printable import as_text
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
 

@@ -8,11 +8,12 @@ import typer
 
 from admin.look.words import country
 from admin.talk.exits import command
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.options import JsonOption
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
 from admin.talk.times import iso, minute
+from chassis.printable import as_text
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub
 

@@ -11,11 +11,12 @@ import typer
 
 from admin.look.words import country
 from admin.talk.exits import EXIT_NO, EndError, command, wrong
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.options import JsonOption
 from admin.talk.output import print_fields, print_json, print_line
 from admin.talk.services import CALL_SECONDS, decision_settings, run
 from admin.talk.times import iso, second
+from chassis.printable import as_text
 from decision.ids import ALPHABET
 from decision.settings import MAX_THRESHOLD
 from protos import quota_admin_pb2 as pb

@@ -13,12 +13,13 @@ import typer
 from rich.text import Text
 
 from admin.talk.exits import EXIT_NO_SERVICE, EndError, command, forget_reader
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.options import JsonOption, read_user
 from admin.talk.output import print_json, print_line
 from admin.talk.services import CALL_SECONDS, addresses_of, decision_settings, end_of, frontend_settings
 from admin.talk.times import iso, second
 from chassis.grpc_server import open_channel
+from chassis.printable import as_text
 from chassis.settings import Address
 from protos import decision_admin_pb2 as pb
 from protos.decision_admin_pb2_grpc import DecisionAdminStub

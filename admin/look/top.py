@@ -8,10 +8,11 @@ import typer
 
 from admin.look.words import UNITS
 from admin.talk.exits import command
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.options import JsonOption
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
+from chassis.printable import as_text
 from decision.settings import Settings
 from protos import quota_admin_pb2 as pb
 from protos.quota_admin_pb2_grpc import QuotaAdminStub

@@ -8,10 +8,11 @@ import typer
 
 from admin.look.words import LIMIT, UNITS, country, describe, override_object, what_of
 from admin.talk.exits import EXIT_NO, command
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.options import JsonOption, UserArgument, read_user
 from admin.talk.output import print_json, print_line, print_table
 from admin.talk.services import CALL_SECONDS, decision_settings, run
+from chassis.printable import as_text
 from decision.settings import Settings
 from protos import quota_admin_pb2 as pb
 from protos import quota_pb2

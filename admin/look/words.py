@@ -2,8 +2,9 @@
 
 from zoneinfo import ZoneInfo
 
-from admin.talk.names import as_text, plain
+from admin.talk.names import plain
 from admin.talk.times import iso, minute
+from chassis.printable import as_text
 from decision.countries import name_of
 from protos import quota_admin_pb2 as pb
 from protos import quota_pb2

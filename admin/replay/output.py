@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.replay.difference import AccountDifference, Comparison
-from admin.talk.names import as_text
-from chassis.printable import printable
+from chassis.printable import as_text, printable
 
 MOST_ACCOUNTS = 100
 MOST_NAMES = 3

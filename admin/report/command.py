@@ -23,11 +23,10 @@ from admin.report.suggestions import (
 from admin.report.summary import account_rows, country_rows
 from admin.report.tables import account_table, country_table
 from admin.talk.exits import command
-from admin.talk.names import as_text
 from admin.talk.options import read_user
 from chassis.config import load_or_exit
 from chassis.grpc_server import open_channel
-from chassis.printable import printable
+from chassis.printable import as_text, printable
 from chassis.settings import EXIT_SETTINGS, Address
 from decision.settings import Settings
 from protos import quota_pb2 as pb

@@ -8,7 +8,7 @@ from admin.networks import network_of
 from admin.report.suggestions import allowed_networks_line, exempt_accounts_line, suggest, writable
 from admin.report.summary import country_rows
 from admin.report.tables import country_name
-from admin.talk.names import as_text
+from chassis.printable import as_text
 from decision.settings import Settings
 from protos import quota_pb2 as pb
 

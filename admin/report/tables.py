@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.report.summary import AccountRow, CountryRow
-from admin.talk.names import as_text
-from chassis.printable import printable
+from chassis.printable import as_text, printable
 from decision.countries import name_of
 
 SHOWN = 3  # countries or networks in one cell

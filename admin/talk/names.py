@@ -1,34 +1,16 @@
 """Logins, addresses and other names that a client chose: any bytes, to be shown, typed and written to files.
 
-One form for all of it, and for the way back: the text itself where it is UTF-8 and printable, else
-`base64:` and RFC 4648's Base64 of the bytes. So what a command shows can be pasted into the next one, and
-nothing that a client sent reaches a terminal as a control sequence.
+One form for all of it (chassis.printable.as_text), and here the way back. So what a command or a dashboard
+shows can be pasted into the next command, and nothing that a client sent reaches a terminal as a control
+sequence.
 """
 
 import base64
 import binascii
 
+from chassis.printable import BASE64, as_text
 from decision.account import account_of
 from quota.admin_messages import MAX_ACCOUNT_BYTES, MAX_REASON
-
-BASE64 = "base64:"
-
-
-def as_text(name: bytes) -> str:
-    """The one form of a name. `as_bytes` is its inverse."""
-    try:
-        text = name.decode()
-    except UnicodeDecodeError:
-        text = ""
-    # isprintable: no control, format (bidirectional ones too) or separator character but the blank.
-    if (not text and name) or not text.isprintable() or text.startswith(BASE64):
-        return as_base64(name)
-    return text
-
-
-def as_base64(name: bytes) -> str:
-    """The other form, which any name may have."""
-    return BASE64 + base64.b64encode(name).decode()
 
 
 def as_bytes(text: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from chassis.logs import Logger
 from chassis.metrics import Metrics
+from chassis.printable import Name
 from quota.notify.backoff import pause_seconds
 from quota.notify.interface import CHANNELS, Channel, NotDeliveredError, RefusedError
 from quota.notify.notification import Notification
@@ -218,7 +219,7 @@ class Sender:
             channel=self.name,
             id=told.id,
             kind=told.kind,
-            account=told.account,
+            account=Name(told.account),
             reason=reason,
         )
         self._settle(told.id)

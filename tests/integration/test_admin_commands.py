@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from admin.talk.names import as_text
+from chassis.printable import as_text
 from decision.account import account_of
 from tests.support.ctl import MTPOLICYCTL, Ctl
 from tests.support.policy import AMERICAN, GERMAN, PolicyClient
@@ -149,6 +149,19 @@ def test_any_login_can_be_named(ctl: Ctl, services: Services, typed: str) -> Non
     (entry, *_) = ctl.json("audit", f"--user={typed}")
     assert entry["account"] == listed["account"]
     ctl.said("limit", "clear", "--", typed)
+
+
+def test_a_login_is_whole_in_the_log_and_in_the_metrics(services: Services, policy: PolicyClient) -> None:
+    """The dashboards show the form that a command takes."""
+    over(policy, NASTY.encode().decode("latin-1"))
+    shown = as_text(account_of(NASTY.encode()))
+    wait_until(
+        lambda: services.metric("quota", "mtpolicyd_blocked_sender_used", account=shown) == LIMIT,
+        what="the account is listed",
+    )
+    (line,) = [line for line in services.log("decision").splitlines() if "yyyyyyyyyy" in line]
+
+    assert f'{NASTY[-60:]}" sender=' in line
 
 
 def test_a_file_is_imported_as_a_whole_or_not_at_all(ctl: Ctl, policy: PolicyClient) -> None:

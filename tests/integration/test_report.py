@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from admin.talk.names import as_text
+from chassis.printable import as_text
 from tests.support.policy import AMERICAN, GERMAN, PolicyClient
 from tests.support.services import Services, running, wait_until
 

@@ -1,15 +1,19 @@
 """How an account is named in a label."""
 
+from chassis.printable import as_text
 from quota.account_label import AccountLabel, address_keeper, namer
 
 
 def test_plain_is_the_login_made_safe() -> None:
-    """Quotes and other printable bytes stay; the exposition format escapes them."""
+    """As the commands show and take it, up to a bound; the exposition format escapes quotes."""
     name = namer(AccountLabel.PLAIN, b"")
     assert name is not None
     assert name(b'a"b\\c@example.org') == 'a"b\\c@example.org'
-    assert name(b"a\nb\xff").isprintable()
-    assert len(name(b"a" * 1000)) <= 256
+    assert name("m\u00fcller".encode()) == "m\u00fcller"
+    for odd in (b"a\nb\xff" * 80, "\U0001f600".encode() * 80, "a\u202eb".encode()):
+        assert name(odd) == as_text(odd)
+        assert name(odd).isprintable()
+    assert len(name(b"a" * 1000)) == 800
 
 
 def test_a_hash_needs_its_key() -> None:

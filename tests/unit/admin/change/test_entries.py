@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from admin.change.entries import EntryError, Reading, csv_file, csv_rows, json_file, json_rows, read
-from admin.talk.names import account_from, as_base64, as_text
+from admin.talk.names import account_from
+from chassis.printable import as_base64, as_text
 from protos import quota_admin_pb2 as pb
 from quota.admin_messages import MAX_ACCOUNT_BYTES
 from tests.support.admin_fakes import override

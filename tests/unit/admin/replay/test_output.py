@@ -9,7 +9,7 @@ from rich.console import Console
 from admin.replay.difference import Comparison
 from admin.replay.output import MOST_ACCOUNTS, PIPE_COLUMNS, Change, Result, open_console, show, to_json
 from admin.replay.trial import Answer
-from admin.talk.names import as_text
+from chassis.printable import as_text
 from decision.record_format import RecordedRequest
 from tests.support.charges import BERLIN, berlin
 from tests.support.mails import mail

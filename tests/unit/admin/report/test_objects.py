@@ -5,7 +5,7 @@ import json
 import pytest
 
 from admin.report.objects import as_object
-from admin.talk.names import as_text
+from chassis.printable import as_text
 from decision.settings import Settings
 from tests.support.reports import NASTY_LOGINS, account, origin, reply
 

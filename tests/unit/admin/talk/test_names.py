@@ -9,14 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from admin.talk.names import (
-    account_from,
-    as_bytes,
-    as_text,
-    has_controls,
-    plain,
-    reason_from,
-)
+from admin.talk.names import account_from, as_bytes, has_controls, plain, reason_from
+from chassis.printable import as_text
 from decision.account import account_of
 from quota.admin_messages import MAX_ACCOUNT_BYTES, MAX_REASON
 
