@@ -57,8 +57,9 @@ def csv_rows(overrides: Iterable[pb.Override], zone: ZoneInfo) -> str:
         row = override_object(override, zone)
         value = row["value"]
         row["value"] = " ".join(value) if isinstance(value, list) else value
-        # A name has a form that cannot be mistaken; a text for people stays readable.
-        if as_text(override.account).startswith(_FORMULA):
+        # A name has a form that cannot be mistaken; a text for people stays readable. Where commas are
+        # decimal, a semicolon begins the next cell.
+        if any(cell.lstrip().startswith(_FORMULA) for cell in as_text(override.account).split(";")):
             row["account"] = as_base64(override.account)
         row["reason"], row["who"] = _as_cell(override.reason), _as_cell(override.who)
         writer.writerow(row)

@@ -61,7 +61,8 @@ def explain(
     if record is None:
         raise EndError(
             EXIT_NO,
-            f"nothing is kept of {decision_id}: it was no refusal, or it is too long ago; see decision's log",
+            f"nothing is kept of {decision_id}: it was no refusal, is too long ago, or one of very many"
+            " of a day; see decision's log",
         )
     if as_json:
         print_json(as_object(record, zone))

@@ -69,6 +69,14 @@ def test_what_is_written_is_read_again(
         assert list(change.permit.codes) == list(one.countries.codes)
 
 
+@pytest.mark.parametrize("name", [b" =1+1", b"x;=1+1", b"x; @sum"])
+def test_no_cell_of_another_country_is_a_formula(name: bytes) -> None:
+    """Behind a blank, or where a spreadsheet begins cells at semicolons."""
+    text = write_csv([override(name, lock=True)])
+
+    assert f"\n{as_base64(name)},lock," in text
+
+
 @pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_no_cell_is_a_formula(begins: str) -> None:
     """Whoever opens the file in a spreadsheet runs nothing that somebody has typed as a login."""

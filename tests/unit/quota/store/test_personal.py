@@ -35,3 +35,15 @@ def test_rows_are_found_and_deleted(db: sqlite3.Connection) -> None:
     assert deleted == [5, 0]
     assert db.execute("SELECT DISTINCT account FROM counter").fetchall() == [(2,)]
     assert db.execute("SELECT name FROM account").fetchall() == [(b"bob",)]
+
+
+def test_only_days_that_there_are_are_asked(db: sqlite3.Connection) -> None:
+    """A clock that stood wrong for a moment leaves a day far away: a purge holds all charges up."""
+    db.execute("INSERT INTO account (id, name, login) VALUES (1, x'616c696365', x'616c696365')")
+    for day in (5, 700, 20_000):
+        db.execute("INSERT INTO counter VALUES (?, 1, 'quota', 1, 3, 0)", (day,))
+    asked: list[str] = []
+    db.set_trace_callback(asked.append)
+
+    assert delete_rows_of(db, b"alice") == 4
+    assert len([statement for statement in asked if statement.startswith("DELETE FROM counter")]) == 3
