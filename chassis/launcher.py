@@ -135,7 +135,7 @@ class Launcher:
         command = (sys.executable, "-P", "-m", name)
         if not held:
             return await asyncio.create_subprocess_exec(
-                *command, start_new_session=True, preexec_fn=_die_with_parent
+                *command, start_new_session=True, preexec_fn=_prepare_child
             )
         numbers = range(FIRST_PASSED, FIRST_PASSED + len(held))
         with ExitStack() as stack:
@@ -147,7 +147,7 @@ class Launcher:
                 stack.callback(os.close, copy)
 
             def prepare() -> None:
-                _die_with_parent()
+                _prepare_child()
                 for copy, number in zip(copies, numbers, strict=True):
                     os.dup2(copy, number)
                 os.environ["LISTEN_FDS"] = str(len(numbers))
@@ -202,8 +202,10 @@ class Launcher:
             return False
 
 
-def _die_with_parent() -> None:
+def _prepare_child() -> None:
     """If the launcher is killed, its services end too, instead of holding the ports."""
+    # A service that is still being loaded takes no SIGHUP, which is inherited.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -8,7 +8,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,6 +19,8 @@ from chassis.settings import ServiceSettings, SettingsError, needs_restart
 from chassis.tasks import background
 
 INTERVAL_SECONDS = 1.0
+# However many SIGHUPs come: to read and check a file takes the event loop some milliseconds.
+PAUSE_SECONDS = 0.25
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -47,6 +49,7 @@ class Reloader(Generic[S]):
         self._log = log
         self._listeners: list[Callable[[Config[S]], None]] = []
         self._seen = _signature(path)
+        self._asked = asyncio.Event()  # by SIGHUP
         self._refused: tuple[str, ...] = ()
         self._good = metrics.gauge(
             "config_last_reload_successful", "1 if the settings file in its present form is in force, else 0."
@@ -101,7 +104,7 @@ class Reloader(Generic[S]):
     async def watching(self) -> AsyncIterator[None]:
         """Watch the file and SIGHUP until left."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._asked.set)
         try:
             if self._path is None:
                 yield
@@ -110,6 +113,8 @@ class Reloader(Generic[S]):
                 yield
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
+            # Whoever waits for an answer still gets it.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _unwatched(self, reason: str) -> None:
         self._good.set(0)
@@ -117,8 +122,13 @@ class Reloader(Generic[S]):
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
-            if _signature(self._path) != self._seen:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), INTERVAL_SECONDS)
+            if self._asked.is_set():
+                self._asked.clear()
+                self.reload()
+                await asyncio.sleep(PAUSE_SECONDS)
+            elif _signature(self._path) != self._seen:
                 self.reload()
 
     def _take(self, new: Config[S]) -> None:

@@ -46,6 +46,8 @@ def run_service(
     name: str, settings_class: type[S], start: Callable[[S, Runtime[S]], Awaitable[None]]
 ) -> None:
     """Run until SIGTERM or SIGINT. Exit code 0; 2 if a setting is wrong; 1 if it cannot start or go on."""
+    # Its default would end a service that is not ready for it yet.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before the first file is written: counts, logins and the copy of the settings are not for everybody.
     os.umask(0o027)
     started = start_config(name, settings_class)

@@ -1,6 +1,7 @@
 """What every test has: a clean environment, and at the end what was missing and what was drawn by lot."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -24,11 +25,12 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_umask() -> Iterator[None]:
+def own_process() -> Iterator[None]:
     """What a service sets for its own process does not outlive its test."""
-    before = os.umask(0o022)
+    umask, hang_up = os.umask(0o022), signal.getsignal(signal.SIGHUP)
     yield
-    os.umask(before)
+    os.umask(umask)
+    signal.signal(signal.SIGHUP, hang_up)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None] | None:

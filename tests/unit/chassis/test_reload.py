@@ -1,6 +1,8 @@
 """What a running service does with a changed file; the loop and real services are in tests/integration."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,27 @@ async def test_mended_access_rights_are_noticed(service: Service, monkeypatch: p
         await asyncio.wait_for(taken.wait(), 5)
 
     assert service.seen.log.events == ["settings_refused", "settings_changed"]
+
+
+async def test_many_sighups_are_few_readings(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is one at once; the others share the next, after a pause."""
+    monkeypatch.setattr("chassis.reload.PAUSE_SECONDS", 60)
+    read = asyncio.Event()
+    count = 0
+
+    def reload() -> None:
+        nonlocal count
+        count += 1
+        read.set()
+
+    monkeypatch.setattr(service.reloader, "reload", reload)
+    async with service.reloader.watching():
+        for _ in range(20):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.wait_for(read.wait(), 5)
+            await asyncio.sleep(0)
+
+    assert count == 1
 
 
 async def test_a_watch_that_ends_by_a_bug_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
