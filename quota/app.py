@@ -46,7 +46,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     """Open the state, then the writer, then the port; everything ends in the opposite order."""
     stack, log, metrics = runtime.stack, runtime.log, runtime.metrics
     path = stack.enter_context(locked_state_dir(settings.statedir)) / DATABASE
-    checkpointer = Checkpointer(path, failed=lambda reason: log.error("checkpoint_failed", reason=reason))
+    checkpointer = Checkpointer(path, log=log, metrics=metrics)
     stack.callback(checkpointer.close)
     notifier = Notifier(log=log, metrics=metrics)
     corrupt = metrics.counter("store_corrupt_total", "Stores that were found corrupt and moved aside.")
@@ -55,6 +55,23 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         corrupt.inc()
         lost = "the counts begin anew, limits, permits and locks of admins are gone"
         log.error("store_corrupt", reason=error, moved_to=aside, consequence=lost)
+
+    rewrites = metrics.counter(
+        "store_rewrites_total",
+        "Times that files of the store were gone while it was open: written anew, or not.",
+        result=["done", "failed"],
+    )
+
+    told: str | None = None
+
+    def rewritten(problem: str | None) -> None:
+        nonlocal told
+        rewrites.labels("done" if problem is None else "failed").inc()
+        if problem is None:
+            log.error("store_files_gone", consequence="they are written anew, nothing is lost")
+        elif problem != told:
+            log.error("store_files_gone", reason=problem, consequence="counts are lost when quota ends")
+        told = problem
 
     keeping = Keeping()
 
@@ -84,6 +101,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
             ),
             alone=checkpointer.kept_away,
             moved=moved,
+            rewritten=rewritten,
         )
     except StoreError as error:
         raise StartError(f"cannot open {path}: {error}") from error
@@ -92,7 +110,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         log=log,
         metrics=metrics,
         died=runtime.fail,
-        wal_is_large=checkpointer.wal_is_large,
+        wal_is_large=lambda: store.displaced() or checkpointer.wal_is_large(),
         checkpoint=store.checkpoint,
     )
     stack.push_async_callback(writer.close)

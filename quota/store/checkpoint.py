@@ -10,9 +10,12 @@ then, as soon as nobody reads it.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from chassis.logs import Logger
+from chassis.metrics import Metrics
 
 INTERVAL_SECONDS = 1.0
 # 64 MiB in pages of 4 KiB.
@@ -22,16 +25,14 @@ CUT_WAIT_MS = 20
 
 
 class Checkpointer:
-    """A thread with a connection of its own.
+    """A thread with a connection of its own. Args: path: the database."""
 
-    Args:
-        path: the database.
-        failed: called, from the thread, with the reason when a checkpoint fails.
-    """
-
-    def __init__(self, path: Path, failed: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, *, log: Logger, metrics: Metrics) -> None:
         self._path = path
-        self._failed = failed
+        self._log = log
+        self._failed = metrics.counter(
+            "store_checkpoints_failed_total", "Checkpoints that failed: meanwhile the WAL only grows."
+        )
         self._work = threading.Event()
         self._stop = threading.Event()
         self._wal_is_large = False
@@ -74,11 +75,18 @@ class Checkpointer:
             self._work.clear()
             try:
                 self._checkpoint()
-                failing = False
             except sqlite3.Error as error:
+                # What was opened when nobody could write it stays read-only for ever.
+                with self._using_file:
+                    self._let_go()
+                self._failed.inc()
                 if not failing:
-                    self._failed(str(error))
+                    self._log.error("checkpoint_failed", reason=error)
                 failing = True
+            else:
+                if failing:
+                    self._log.warning("checkpoints_work_again")
+                failing = False
         with self._using_file:
             self._let_go()
 

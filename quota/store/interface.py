@@ -26,6 +26,10 @@ class StoreCorruptError(StoreError):
     """What the store has kept is damaged: it will not heal by trying again."""
 
 
+class StoreReadOnlyError(StoreError):
+    """The store was opened when nobody could write it: it has to be opened anew."""
+
+
 class TooManyChangesError(StoreError):
     """So much cannot be changed in one step."""
 

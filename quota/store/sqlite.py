@@ -7,7 +7,7 @@ Checkpoints run beside the writer (see checkpoint.py).
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,11 +17,18 @@ from quota.periods import day_of
 from quota.store.audit import AUDIT_DAYS, expire_audit, write_audit
 from quota.store.batch import Batch
 from quota.store.changes import Changes, expire_overrides
-from quota.store.interface import KEEP_DAYS, StoreBusyError, StoreCorruptError, StoreError
+from quota.store.interface import (
+    KEEP_DAYS,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreReadOnlyError,
+)
 from quota.store.keeping import Keeping
 from quota.store.origins import FORGET_ORIGIN, OLD_ORIGINS
 from quota.store.outbox import Outgoing
 from quota.store.tables import Tables
+from quota.store.whereabouts import whereabouts
 
 BUSY_TIMEOUT_MS = 100
 DAY_MS = 24 * 3600 * 1000
@@ -40,6 +47,7 @@ _ERRORS = {
     sqlite3.SQLITE_LOCKED: StoreBusyError,
     sqlite3.SQLITE_CORRUPT: StoreCorruptError,
     sqlite3.SQLITE_NOTADB: StoreCorruptError,
+    sqlite3.SQLITE_READONLY: StoreReadOnlyError,
 }
 
 
@@ -66,6 +74,7 @@ class SqliteStore:
         outgoing: Outgoing | None = None,
         purged: Callable[[], None] = lambda: None,
     ) -> None:
+        self._path = path
         self._committed = committed
         self._purged = purged
         self._keeping = keeping or Keeping()
@@ -81,6 +90,7 @@ class SqliteStore:
                 self._db.execute("PRAGMA secure_delete = ON")
                 self._migrate()
                 self._tables = Tables(self._db, self._keeping, outgoing)
+                self._files = whereabouts(path)
             except BaseException:
                 self.close()
                 raise
@@ -131,6 +141,22 @@ class SqliteStore:
         """Let the WAL begin anew: to be called by the writer when a checkpoint beside it does not keep up."""
         with store_errors():
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @property
+    def displaced(self) -> bool:
+        """Whether one of its files is no longer where it was: what is written now is lost at the end."""
+        return whereabouts(self._path) != self._files
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file stands in the place of the database."""
+        there = whereabouts(self._path)[0]
+        return there is not None and there != self._files[0]
+
+    def copy_to(self, path: Path) -> None:
+        """Write all that is committed into a new file. Raises StoreError."""
+        with store_errors(), closing(sqlite3.connect(path)) as new:
+            self._db.backup(new)
 
     def close(self) -> None:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quota.store.admin_reader import SqliteAdminReader
-from quota.store.interface import AdminReader, Reader, Store, StoreCorruptError
+from quota.store.interface import AdminReader, Reader, Store
 from quota.store.mending import MendingStore
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
@@ -20,11 +20,13 @@ def sqlite(path: Path) -> SqliteStore:
 
 
 def mending(path: Path) -> MendingStore:
-    return MendingStore(path, lambda: SqliteStore(path), alone=nullcontext, moved=unexpected)
+    return MendingStore(
+        path, lambda: SqliteStore(path), alone=nullcontext, moved=unexpected, rewritten=unexpected
+    )
 
 
-def unexpected(aside: Path, error: StoreCorruptError) -> None:
-    raise AssertionError(error)
+def unexpected(*what: object) -> None:
+    raise AssertionError(what)
 
 
 @pytest.fixture(params=[sqlite, mending])

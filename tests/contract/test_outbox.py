@@ -47,7 +47,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path, outgoing: Outgoin
         opened.append(
             sqlite()
             if request.param == "sqlite"
-            else MendingStore(path, sqlite, alone=nullcontext, moved=unexpected)
+            else MendingStore(path, sqlite, alone=nullcontext, moved=unexpected, rewritten=unexpected)
         )
         return opened[-1]
 

@@ -139,6 +139,72 @@ def test_a_store_that_refuses_writes_is_used_again_when_it_takes_them(tmp_path: 
         load.books.assert_balanced(services)
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [("",), pytest.param(("-wal",), marks=pytest.mark.full), ("", "-wal", "-shm")],
+    ids=["database", "wal", "all"],
+)
+def test_files_that_are_removed_are_written_anew(tmp_path: Path, gone: tuple[str, ...]) -> None:
+    """Under load, by somebody who tidies up; then quota is killed. Nothing that was accepted is lost."""
+    path = tmp_path / "state" / "quota.sqlite3"
+    with running_for_load(tmp_path) as services:
+        with Load(services.port) as load:
+            load.wait_for_answers(100)
+            for suffix in gone:
+                path.with_name(path.name + suffix).unlink()
+            wait_until(
+                lambda: services.metric("quota", "mtpolicyd_store_rewrites_total", result="done") == 1,
+                what="they are written anew",
+            )
+            load.wait_for_answers(100)
+            assert services.log("quota").count("event=store_files_gone") == 1
+            services.kill("quota")
+            services.start("quota")
+            load.wait_for_answers(100)
+
+        load.books.assert_balanced(services)
+
+
+def test_checkpoints_that_fail_are_counted(tmp_path: Path) -> None:
+    """The WAL takes what is charged; that it only grows is seen before the disk is full."""
+    with running_for_load(tmp_path) as services:
+
+        def failed() -> float:
+            return services.metric("quota", "mtpolicyd_store_checkpoints_failed_total")
+
+        with Load(services.port) as load:
+            load.wait_for_answers(100)
+            with unwritable(tmp_path / "state" / "quota.sqlite3"):
+                wait_until(lambda: failed() >= 2, what="checkpoints fail")
+                load.wait_for_answers(100)
+                assert store_up(services)
+            wait_until(
+                lambda: "event=checkpoints_work_again" in services.log("quota"), what="checkpoints work again"
+            )
+
+        assert services.log("quota").count("event=checkpoint_failed") == 1
+        assert load.books.failure_actions == 0
+        load.books.assert_balanced(services)
+
+
+def test_a_store_that_nobody_may_write_at_the_start_is_used_when_it_can_be(tmp_path: Path) -> None:
+    """quota answers the failure action, says why, and counts as soon as it may."""
+    path = tmp_path / "state" / "quota.sqlite3"
+    with running_for_load(tmp_path) as services:
+        assert ask(services, "somebody")[0] == "DUNNO"
+        services.signal("quota", signal.SIGTERM)
+        with unwritable(path):
+            services.start("quota")
+            services.wait_connected()
+            meanwhile = ask(services, "somebody")[0]
+            assert not store_up(services)
+        wait_until(lambda: ask(services, "somebody")[0] == "DUNNO", what="it is used again")
+
+        assert meanwhile.startswith(DEFERRED)
+        assert "attempt to write a readonly database" in services.log("quota")
+        assert_told_once(services)
+
+
 @pytest.mark.full
 def test_a_read_only_directory_is_said_and_quota_comes_back_by_itself(tmp_path: Path, disk: Path) -> None:
     """quota cannot start there: it says why, the launcher tries on, mail is deferred and then checked."""

@@ -239,6 +239,20 @@ CASES = [
         silent=["1m", "9m"],
     ),
     Case(
+        "MtpolicydStoreFiles",
+        "they were removed, and written anew",
+        {f'mtpolicyd_store_rewrites_total{{result="done",{QUOTA}}}': "0x5 1x70"},
+        fires={"8m": jobs("quota"), "60m": jobs("quota")},
+        silent=["5m", "70m"],
+    ),
+    Case(
+        "MtpolicydStoreFiles",
+        "checkpoints fail; one that failed is no alert",
+        {f"mtpolicyd_store_checkpoints_failed_total{{{QUOTA}}}": "0x3 1x7 10+60x5 310x10"},
+        fires={"13m": jobs("quota")},
+        silent=["6m", "24m"],
+    ),
+    Case(
         "MtpolicydNoCountryData",
         "no data",
         {f"mtpolicyd_geoip_db_usable{{{DECISION}}}": "1x5 0x5 1x9"},

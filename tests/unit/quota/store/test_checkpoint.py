@@ -15,6 +15,7 @@ from quota.store import checkpoint as module
 from quota.store.checkpoint import Checkpointer
 from quota.store.sqlite import SqliteStore
 from tests.support.charges import NOON, charge, refusal
+from tests.support.observed import Observed
 
 WAIT_SECONDS = 10.0
 
@@ -30,15 +31,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "quota.sqlite3"
 
 
-def no_failure(reason: str) -> None:
-    raise AssertionError(reason)
+def observed_checkpointer(path: Path) -> tuple[Checkpointer, Observed]:
+    seen = Observed()
+    return Checkpointer(path, log=seen.log.logger, metrics=seen.metrics), seen
 
 
 @pytest.fixture
 def checkpointer(path: Path) -> Iterator[Checkpointer]:
-    checkpointer = Checkpointer(path, no_failure)
+    checkpointer, seen = observed_checkpointer(path)
     yield checkpointer
     checkpointer.close()
+    assert seen.log.events == []
 
 
 @pytest.fixture
@@ -181,7 +184,7 @@ def test_a_start_empties_what_a_killed_process_left(path: Path) -> None:
         purge(store, b"somebody")
         holds_the_wal.execute("SELECT count(*) FROM account").fetchone()
         left = traces(path, b"somebody")
-        checkpointer = Checkpointer(path, no_failure)
+        checkpointer, _ = observed_checkpointer(path)
         checkpointer.committed()
         emptied = eventually(lambda: traces(path, b"somebody") == 2)
         checkpointer.close()
@@ -192,33 +195,37 @@ def test_a_start_empties_what_a_killed_process_left(path: Path) -> None:
 
 
 def test_a_checkpoint_that_fails_is_told_once_and_tried_again(path: Path) -> None:
-    """The thread lives on, and tells of the next failure after a success."""
+    """Each is counted; the next success is told, too."""
     path.write_bytes(b"this is no database " * 500)
-    reasons: list[str] = []
-    checkpointer = Checkpointer(path, reasons.append)
+    checkpointer, seen = observed_checkpointer(path)
     try:
-        for _ in range(2):
-            checkpointer.committed()
-            assert eventually(lambda: len(reasons) == 1)
-            time.sleep(0.05)
-        assert reasons == ["file is not a database"]
+        checkpointer.committed()
+        assert eventually(lambda: seen.sample("store_checkpoints_failed_total") == 1)
+        checkpointer.committed()
+        assert eventually(lambda: seen.sample("store_checkpoints_failed_total") == 2)
+        path.unlink()
+        checkpointer.committed()
+        assert eventually(lambda: len(seen.log.lines) == 2)
     finally:
         checkpointer.close()
+
+    assert seen.log.events == ["checkpoint_failed", "checkpoints_work_again"]
+    assert str(seen.log.lines[0]["reason"]) == "file is not a database"
+    assert seen.sample("store_checkpoints_failed_total") == 2
 
 
 def test_without_a_commit_there_is_no_checkpoint(path: Path) -> None:
     """Each is done for a commit; an idle night costs nothing."""
     path.write_bytes(b"this is no database " * 500)
-    reasons: list[str] = []
-    checkpointer = Checkpointer(path, reasons.append)
+    checkpointer, seen = observed_checkpointer(path)
     try:
         assert not checkpointer.wal_is_large()
         time.sleep(0.02)
-        assert reasons == []
+        assert seen.sample("store_checkpoints_failed_total") == 0
         checkpointer.committed()
-        assert eventually(lambda: bool(reasons))
+        assert eventually(lambda: seen.sample("store_checkpoints_failed_total") == 1)
         time.sleep(0.02)
-        assert len(reasons) == 1
+        assert seen.sample("store_checkpoints_failed_total") == 1
     finally:
         checkpointer.close()
 
@@ -236,8 +243,8 @@ def test_closing_waits_for_no_interval(monkeypatch: pytest.MonkeyPatch, path: Pa
     """Neither before the first commit nor between two checkpoints."""
     monkeypatch.setattr(module, "INTERVAL_SECONDS", 3600.0)
     started = time.monotonic()
-    Checkpointer(path, no_failure).close()
-    busy = Checkpointer(path, no_failure)
+    observed_checkpointer(path)[0].close()
+    busy, _ = observed_checkpointer(path)
     busy.committed()
     busy.close()
 

@@ -1,8 +1,8 @@
 """What becomes of a store whose file is corrupt."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,14 @@ class Mended:
         self.moved: list[Path] = []
         self.reasons: list[str] = []
         self.alone = 0
-        self.store = MendingStore(path, lambda: SqliteStore(path), alone=self._alone, moved=self._moved)
+        self.rewritten: list[str | None] = []
+        self.store = MendingStore(
+            path,
+            lambda: SqliteStore(path),
+            alone=self._alone,
+            moved=self._moved,
+            rewritten=self.rewritten.append,
+        )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -142,3 +149,132 @@ def test_what_cannot_be_moved_fails_until_it_can(path: Path, monkeypatch: pytest
     mended.store.close()
 
     assert [result.outcome for result in results if isinstance(result, ChargeResult)] == [Outcome.CHARGED]
+
+
+FILES = ("", "-wal", "-shm")
+
+
+def remove(path: Path, suffixes: Iterable[str]) -> None:
+    for suffix in suffixes:
+        path.with_name(path.name + suffix).unlink()
+
+
+@pytest.mark.parametrize("gone", [("",), ("-wal",), ("-shm",), FILES], ids=",".join)
+def test_a_store_whose_files_are_removed_is_written_anew(path: Path, gone: tuple[str, ...]) -> None:
+    """Nothing is lost, though the next process finds what is there by its name."""
+    mended = Mended(path)
+    assert mended.used(charge()) == [1]
+    remove(path, gone)
+    assert mended.store.displaced()
+    assert mended.used(charge(instance=b"i2")) == [2]
+    mended.store.checkpoint()
+    # As after kill -9: nothing is closed.
+    killed, after = mended, Mended(path)
+
+    assert after.used(charge(instance=b"i3"), charge()) == [3, 3]
+    assert not after.store.displaced()
+    assert (mended.rewritten, mended.alone, mended.moved, after.rewritten) == ([None], 1, [], [])
+    after.store.close()
+    killed.store.close()
+
+
+def test_the_end_of_quota_writes_them_anew_too(path: Path) -> None:
+    """Nobody had looked since they were removed."""
+    mended = Mended(path)
+    mended.used(charge())
+    remove(path, FILES)
+    mended.store.close()
+    after = Mended(path)
+
+    assert after.used(charge(instance=b"i2")) == [2]
+    after.store.close()
+
+
+def test_what_stands_in_the_place_of_the_store_is_kept(path: Path) -> None:
+    """A backup, put there while quota runs: its counts are older than those in use."""
+    mended = Mended(path)
+    mended.used(charge())
+    other = path.with_name("backup")
+    other.write_bytes(b"backup")
+    other.replace(path)
+    mended.store.checkpoint()
+    mended.store.close()
+    after = Mended(path)
+
+    assert after.used(charge(instance=b"i2")) == [2]
+    assert path.with_name("quota.sqlite3.replaced").read_bytes() == b"backup"
+    after.store.close()
+
+
+def test_a_store_that_cannot_be_written_anew_is_used_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole directory was moved; that is told each time, and is well again when it is moved back."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    directory = path.parent / "state"
+    directory.mkdir()
+    mended = Mended(directory / path.name)
+    mended.used(charge())
+    away = directory.rename(path.parent / "away")
+    for count in (2, 3):
+        assert mended.store.displaced()
+        mended.store.checkpoint()
+        assert mended.used(charge(instance=b"i%d" % count)) == [count]
+    away.rename(directory)
+
+    assert not mended.store.displaced()
+    assert mended.rewritten == ["unable to open database file"] * 2
+    mended.store.close()
+    after = Mended(directory / path.name)
+    assert after.used(charge(instance=b"i4")) == [4]
+    after.store.close()
+
+
+def test_half_a_copy_is_not_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full: it would take the room that charges need."""
+    mended = Mended(path)
+    mended.used(charge())
+    remove(path, [""])
+
+    def copy_to(_: SqliteStore, new: Path) -> None:
+        new.write_bytes(b"half")
+        raise StoreError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore, "copy_to", copy_to)
+        mended.store.checkpoint()
+    assert not path.with_name("quota.sqlite3.new").exists()
+    mended.store.close()
+
+    assert mended.rewritten == ["database or disk is full", None]
+
+
+def test_files_are_looked_for_once_in_a_while(path: Path) -> None:
+    """Every charge pays for it."""
+    mended = Mended(path)
+    assert not mended.store.displaced()
+    remove(path, FILES)
+    assert not mended.store.displaced()
+    mended.store.close()
+    assert mended.rewritten == [None]
+
+
+def test_a_store_that_was_opened_read_only_is_opened_anew(path: Path) -> None:
+    """SQLite opens a file that it may not write for reading, and stays with that."""
+    opened: list[SqliteStore] = []
+
+    def open_store() -> SqliteStore:
+        store = SqliteStore(path)
+        if not opened:
+            store._db.execute("PRAGMA query_only = 1")
+        opened.append(store)
+        return store
+
+    store = MendingStore(path, open_store, alone=nullcontext, moved=print, rewritten=print)
+    with pytest.raises(StoreError, match="attempt to write a readonly database"):
+        store.apply([charge()], NOON)
+
+    assert len(store.apply([charge()], NOON)) == 1
+    assert len(opened) == 2
+    store.close()
