@@ -196,6 +196,8 @@ class ItemClient(Generic[Item, Reply]):
         sender = asyncio.create_task(self._send(call))
         try:
             while (message := await call.read()) is not grpc.aio.EOF:
+                if message is None:  # what gRPC could not parse
+                    return "the peer speaks another protocol"
                 self._heard(message)
             return "the peer ended the stream"
         except grpc.aio.AioRpcError as error:

@@ -498,6 +498,21 @@ async def test_a_break_closes_the_old_stream() -> None:
 
 
 @in_virtual_time
+async def test_bytes_that_are_no_message_are_a_break() -> None:
+    """Somebody else listens on the peer's port: gRPC reads None in the place of what it cannot parse."""
+    async with asker() as parts:
+        parts.ask("a", resend=True)
+        await settle()
+        parts.peer.call.put(None)
+        await asyncio.sleep(ANNOUNCE_AFTER_SECONDS / 2)
+        parts.answer("a")
+        await settle()
+
+        assert parts.outcomes == {"a": ["answered"]}
+        assert len(parts.peer.calls) == 2
+
+
+@in_virtual_time
 async def test_an_item_whose_writing_fails_comes_back_with_the_break() -> None:
     """It may have arrived, so it is asked again only if that is harmless."""
     async with asker() as parts:
