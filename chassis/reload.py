@@ -123,7 +123,8 @@ class Reloader(Generic[S]):
     async def _watch(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), INTERVAL_SECONDS)
+                async with asyncio.timeout(INTERVAL_SECONDS):
+                    await self._asked.wait()
             if self._asked.is_set():
                 self._asked.clear()
                 self.reload()

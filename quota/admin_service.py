@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -37,6 +37,7 @@ from quota.admin_token import (
 )
 from quota.overrides import AuditEntry, Change, Request
 from quota.periods import day_of
+from quota.reads import Reads, TooManyReadsError
 from quota.reporting import origin_message
 from quota.store.interface import (
     KEEP_DAYS,
@@ -49,16 +50,15 @@ from quota.store.interface import (
 )
 from quota.writer import TooManyActsError, Writer
 
-READERS = 2  # at a time
 CHANGE_SECONDS = 30.0  # a client that sends its changes so slowly is not waited for
 MAX_LISTED = 5000
 MAX_ACCOUNTS = 1000
 _NO_TOKEN = f"quota has no token of at least {MIN_TOKEN_BYTES} bytes to compare with: see admin_token_file"
 
-R = TypeVar("R")
 _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (TooManyChangesError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooManyActsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooManyReadsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (StoreError, grpc.StatusCode.UNAVAILABLE),
     (ValueError, grpc.StatusCode.INVALID_ARGUMENT),
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -89,6 +89,7 @@ class AdminService(QuotaAdminServicer):
         writer: Writer,
         reader: AdminReader,
         reports: Reader,
+        reads: Reads,
         guard: TokenGuard,
         about: Callable[[], About],
         *,
@@ -103,7 +104,7 @@ class AdminService(QuotaAdminServicer):
         self._about = about
         self._log = log
         self._clock = clock
-        self._reading = asyncio.Semaphore(READERS)
+        self._read = reads.do
         self._entries = Bucket(AUDITED_TRIES, SECONDS_AN_ENTRY)
         self._unaudited = 0
         self._wrong = metrics.counter("admin_tokens_refused_total", "Changes without the right token.")
@@ -265,10 +266,6 @@ class AdminService(QuotaAdminServicer):
             await self._writer.do(lambda store, _: _note(store, entry))
         except (StoreError, TooManyActsError) as error:
             self._log.error("audit_failed", reason=error)
-
-    async def _read(self, read: Callable[..., R], *values: object) -> R:
-        async with self._reading:
-            return await asyncio.to_thread(read, *values)
 
 
 def _note(store: Store, entry: AuditEntry) -> None:

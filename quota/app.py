@@ -23,6 +23,7 @@ from quota.admin_service import About, AdminService
 from quota.admin_token import TOKEN_FILE, TokenGuard, make_token
 from quota.domain import COUNTRY, LOCK
 from quota.notify.notifier import Notifier
+from quota.reads import Reads, shed_reads
 from quota.refused_senders import RefusedSenders
 from quota.reporting import Reporter
 from quota.service import LIMITS, QuotaService
@@ -39,6 +40,8 @@ from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
 
 DATABASE = "quota.sqlite3"
+REPORTS_AT_A_TIME = 1
+QUESTIONS_AT_A_TIME = 2  # of admins
 RULES = (COUNTRY, LOCK, *LIMITS)  # decision's, so that they are shown before they refuse anybody
 
 
@@ -137,7 +140,8 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
     runtime.reloader.on_change(lambda config: notifier.use(config.settings))
     for sender in notifier.senders:
         await stack.enter_async_context(background(sender.run(), died=notifier.died))
-    service = QuotaService(writer, Reporter(reader), log=log, metrics=metrics)
+    shed = shed_reads(metrics)
+    service = QuotaService(writer, Reporter(reader, Reads(REPORTS_AT_A_TIME, shed)), log=log, metrics=metrics)
     try:
         own_token = make_token(settings.statedir)
     except OSError as error:
@@ -146,6 +150,7 @@ async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         writer,
         SqliteAdminReader(path),
         reader,
+        Reads(QUESTIONS_AT_A_TIME, shed),
         TokenGuard(lambda: runtime.reloader.config.settings.admin_token_file or own_token),
         about_service(runtime.reloader, writer),
         log=log,

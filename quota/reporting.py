@@ -1,6 +1,5 @@
 """The report as gRPC asks for it: moments to calendar days, and plain values to messages."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import date
@@ -8,6 +7,7 @@ from datetime import date
 from protos import quota_pb2 as pb
 from quota.domain import AccountReport, CountryCount, Origin, Report
 from quota.periods import day_of
+from quota.reads import Reads
 from quota.store.interface import KEEP_DAYS, Reader
 
 # A message has at most 4 MiB (chassis/grpc_server.py), and a login may be long.
@@ -16,25 +16,24 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 class Reporter:
-    """Answers one request at a time, in a thread beside the event loop.
+    """Answers requests.
 
     Args:
         clock: the wall clock, in seconds since the epoch.
     """
 
-    def __init__(self, reader: Reader, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, reader: Reader, reads: Reads, clock: Callable[[], float] = time.time) -> None:
         self._reader = reader
+        self._reads = reads
         self._clock = clock
-        self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, request: pb.ReportRequest) -> pb.ReportReply:
-        """Raises ValueError for an unknown time zone; StoreError."""
+        """Raises ValueError for an unknown time zone; StoreError, TooManyReadsError."""
         now_ms = round(self._clock() * 1000)
         today = day_of(now_ms, request.time_zone)
         since_ms = min(max(request.since_unix_ms, now_ms - KEEP_DAYS * _DAY_MS), now_ms)
         first_day = day_of(since_ms, request.time_zone)
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(self._read, first_day, today, request.account or None)
+        return await self._reads.do(self._read, first_day, today, request.account or None)
 
     def _read(self, first_day: int, today: int, account: bytes | None) -> pb.ReportReply:
         # A charge of another time zone may already be counted to tomorrow.

@@ -28,6 +28,7 @@ from quota.domain import (
     Unit,
 )
 from quota.periods import zone
+from quota.reads import TooManyReadsError
 from quota.reporting import Reporter
 from quota.store.interface import StoreError
 from quota.writer import Failure, Result, Writer
@@ -104,6 +105,8 @@ class QuotaService(QuotaServicer):
             return await self._reporter.answer(request)
         except ValueError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except TooManyReadsError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except StoreError as error:
             self._log.error("report_failed", reason=error)
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the store cannot be read: {error}")

@@ -12,6 +12,7 @@ from quota import admin_service as module
 from quota.admin_service import About, AdminService
 from quota.admin_token import AUDITED_TRIES, WRONG_TRIES, TokenGuard
 from quota.domain import ChargeResult, Outcome
+from quota.reads import Reads, shed_reads
 from quota.store.admin_reader import SqliteAdminReader
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
@@ -99,6 +100,7 @@ async def case(seen: Observed, tmp_path: Path) -> AsyncIterator[Case]:
         writer,
         SqliteAdminReader(path),
         SqliteReader(path),
+        Reads(2, shed_reads(seen.metrics)),
         TokenGuard(lambda: tmp_path / "token"),
         lambda: ABOUT,
         log=seen.log.logger,

@@ -10,9 +10,11 @@ from protos import quota_pb2 as pb
 from quota import reporting as module
 from quota.domain import AccountReport, CountryCount, Origin, Refusals, Report
 from quota.periods import day_of
+from quota.reads import Reads, shed_reads
 from quota.reporting import Reporter
 from quota.store.interface import KEEP_DAYS, StoreError
 from tests.support.charges import BERLIN, HOUR, NOON, berlin
+from tests.support.observed import Observed
 from tests.support.stores import FakeReader
 
 DAY = day_of(NOON, BERLIN)
@@ -35,11 +37,15 @@ REPORT = Report(
 )
 
 
+def one_at_a_time() -> Reads:
+    return Reads(1, shed_reads(Observed().metrics))
+
+
 async def ask(
     reader: FakeReader, *, since: int = NOON, zone: str = BERLIN, account: bytes = b""
 ) -> pb.ReportReply:
     request = pb.ReportRequest(since_unix_ms=since, time_zone=zone, account=account)
-    return await Reporter(reader, clock=lambda: NOON / 1000).answer(request)
+    return await Reporter(reader, one_at_a_time(), clock=lambda: NOON / 1000).answer(request)
 
 
 async def test_every_field_of_the_report_is_answered() -> None:
@@ -115,7 +121,7 @@ async def test_an_unknown_time_zone_is_an_error(zone: str) -> None:
 async def test_what_the_store_raises_is_raised() -> None:
     """And the next request is answered."""
     reader = FakeReader(StoreError("interrupted"))
-    reporter = Reporter(reader)
+    reporter = Reporter(reader, one_at_a_time())
     with pytest.raises(StoreError):
         await reporter.answer(pb.ReportRequest(time_zone=BERLIN))
     reader.answer = REPORT
@@ -126,7 +132,7 @@ async def test_what_the_store_raises_is_raised() -> None:
 async def test_the_event_loop_does_not_wait_and_reports_come_one_by_one() -> None:
     """However many ask at a time."""
     reader = FakeReader()
-    reporter = Reporter(reader)
+    reporter = Reporter(reader, one_at_a_time())
     request = pb.ReportRequest(time_zone=BERLIN)
     await asyncio.gather(*(reporter.answer(request) for _ in range(5)))
 

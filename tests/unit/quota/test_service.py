@@ -21,6 +21,7 @@ from quota.domain import (
     Stage,
     Unit,
 )
+from quota.reads import Reads, shed_reads
 from quota.reporting import Reporter
 from quota.service import QuotaService, read_charge, read_refusal
 from quota.store.interface import StoreError
@@ -63,7 +64,8 @@ class FakeWriter(Writer):
 
 
 def service(seen: Observed, writer: Writer, reader: FakeReader | None = None) -> QuotaService:
-    return QuotaService(writer, Reporter(reader or FakeReader()), log=seen.log.logger, metrics=seen.metrics)
+    reporter = Reporter(reader or FakeReader(), Reads(1, shed_reads(seen.metrics)))
+    return QuotaService(writer, reporter, log=seen.log.logger, metrics=seen.metrics)
 
 
 def limit(**fields: Any) -> pb.Limit:

@@ -1,0 +1,59 @@
+"""Reads of the store for people."""
+
+import asyncio
+import threading
+
+import pytest
+
+from quota import reads as module
+from quota.reads import Reads, TooManyReadsError, shed_reads
+from tests.support.observed import Observed
+
+
+async def test_few_read_at_a_time_few_wait_and_the_rest_is_turned_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And counted; afterwards there is room again."""
+    monkeypatch.setattr(module, "MAX_READS_WAITING", 3)
+    seen = Observed()
+    reads = Reads(2, shed_reads(seen.metrics))
+    lock, gate = threading.Lock(), threading.Event()
+    inside: list[int] = []
+
+    def read(number: int) -> int:
+        with lock:
+            inside.append(number)
+        assert gate.wait(10)
+        return number
+
+    tasks = [asyncio.create_task(reads.do(read, number)) for number in range(8)]
+    while len(inside) < 2:
+        await asyncio.sleep(0.001)
+    turned_away = [task for task in tasks if task.done()]
+    assert len(turned_away) == 3
+    gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert results[:5] == [0, 1, 2, 3, 4]
+    assert all(isinstance(result, TooManyReadsError) for result in results[5:])
+    assert seen.sample("reads_shed_total") == 3
+    assert await reads.do(lambda: "again") == "again"
+
+
+async def test_who_gives_up_waiting_leaves_his_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an admin who presses Ctrl-C."""
+    monkeypatch.setattr(module, "MAX_READS_WAITING", 1)
+    reads = Reads(1, shed_reads(Observed().metrics))
+    gate = threading.Event()
+    reading = asyncio.create_task(reads.do(gate.wait, 10))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(reads.do(int))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    second = asyncio.create_task(reads.do(int))
+    await asyncio.sleep(0)
+    gate.set()
+
+    assert await second == 0
+    assert await reading
