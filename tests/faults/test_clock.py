@@ -1,14 +1,18 @@
 """The wall clock is set back, passes midnight, and changes to and from daylight saving."""
 
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.support.clock import WallClock
-from tests.support.load import CONNECTIONS, LIMIT, Load
+from tests.support.load import CONNECTIONS, FAILURE, LIMIT, Load
 from tests.support.policy import PolicyClient, new_instance
-from tests.support.services import Services
+from tests.support.services import Services, wait_until
 
 HOUR = 3600.0
 QUOTA_SECONDS = 1.5
@@ -30,8 +34,8 @@ def services(tmp_path: Path, clock: WallClock) -> Iterator[Services]:
         services.stop()
 
 
-def start(services: Services) -> None:
-    services.start()
+def start(services: Services, *names: str) -> None:
+    services.start(*names)
     services.wait_connected()
 
 
@@ -106,6 +110,36 @@ def test_midnight_begins_a_day_and_setting_the_clock_back_does_not(
     assert left(user.send(2)) == 1
 
 
+def test_midnight_passes_under_load(services: Services, clock: WallClock) -> None:
+    """Whatever is under way: what was accepted is charged, to one of the two days, and neither is exceeded."""
+    clock.set("2026-11-23 23:55")
+    start(services)
+    clock.set("2026-11-23 23:59:57")
+    with Load(services.port) as load:
+        load.wait_for_answers(300)
+        wait_until(lambda: clock.now().day == 24, what="it is midnight")
+        load.wait_for_answers(300)
+
+    books = load.books
+    assert books.problems == []
+    books.assert_patient(QUOTA_SECONDS)
+    assert books.accepted + books.refused == books.sent
+    counts = charged_by_day(services)
+    assert {day for day, _ in counts} == {date(2026, 11, 23).toordinal(), date(2026, 11, 24).toordinal()}
+    assert max(counts.values()) == LIMIT
+    total: Counter[str] = Counter()
+    for (_, user), used in counts.items():
+        total[user] += used
+    assert total == books.accepted
+
+
+def charged_by_day(services: Services) -> dict[tuple[int, str], int]:
+    """What the store holds, by day (`date.toordinal()`) and account."""
+    with closing(sqlite3.connect(services.directory / "state" / "quota.sqlite3")) as db:
+        rows = db.execute("SELECT c.day, a.name, c.used FROM counter c JOIN account a ON a.id = c.account")
+        return {(day, name.decode()): used for day, name, used in rows if used}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "next_day"),
     [
@@ -137,3 +171,23 @@ def test_a_change_of_daylight_saving_is_within_a_day(
     assert left(user.send(1)) == 0
     clock.set(next_day)
     assert left(user.send(LIMIT + 1)) == LIMIT
+
+
+def test_clocks_that_differ_cost_the_failure_action_until_they_agree(
+    services: Services, clock: WallClock
+) -> None:
+    """quota's is ahead by more than a charge may take: all of them come expired, and nothing is charged."""
+    services.start("quota")
+    for name in clock.environment:
+        del services.environment[name]
+    start(services, "decision", "frontend")
+    user = User(services, "user")
+    assert left(user.send(1)) == 1
+    clock.move(QUOTA_SECONDS + 1)
+    answers = user.send(2)
+    expired = services.metric("quota", "mtpolicyd_items_expired_total")
+    clock.move(-QUOTA_SECONDS - 1)
+
+    assert [answer[: len(FAILURE)] for answer in answers] == [FAILURE] * 2
+    assert expired == 2
+    assert left(user.send(LIMIT)) == LIMIT - 1

@@ -219,9 +219,11 @@ def test_a_read_only_directory_is_said_and_quota_comes_back_by_itself(tmp_path: 
         told = read_until(launcher, b"event=cannot_start").decode()
         told += read_until(launcher, b"Read-only file system").decode()
         meanwhile = until_answered(services, DEFERRED)
+        quota_up = services.metric("decision", "mtpolicyd_stream_up", peer="quota")
         assert remount(disk, "rw")
 
         assert meanwhile
+        assert quota_up == 0
         assert f"cannot use the state directory {disk}: Read-only file system" in told
         # The launcher's pauses grow to ten seconds.
         assert until_answered(services, "DUNNO", seconds=30)

@@ -59,6 +59,7 @@ class Books:
         self.lost_tries = 0  # a closed connection or a time-out in the place of a reply
         self.default_actions = 0  # both tries were lost
         self.failure_actions = 0
+        self.failure_seconds: list[float] = []  # that each of these was waited for
         # Seconds from a request to its reply, at most.
         self.slowest = 0.0
         self.slowest_inbound = 0.0
@@ -76,8 +77,10 @@ class Books:
             for name, change in changes.items():
                 setattr(self, name, getattr(self, name) + change)
 
-    def answered(self, seconds: float, *, inbound: bool) -> None:
+    def answered(self, seconds: float, answer: str, *, inbound: bool) -> None:
         with self._lock:
+            if answer.startswith(FAILURE):
+                self.failure_seconds.append(seconds)
             if inbound:
                 self.inbound += 1
                 self.slowest_inbound = max(self.slowest_inbound, seconds)
@@ -227,7 +230,7 @@ class _Sender:
                     self._expect_nothing(self._client)
                 answer = self._client.ask(**attributes)
                 seconds = time.monotonic() - started
-                self._books.answered(seconds, inbound=not attributes["sasl_username"])
+                self._books.answered(seconds, answer, inbound=not attributes["sasl_username"])
                 return answer
             except (OSError, EOFError):
                 self._hang_up()
