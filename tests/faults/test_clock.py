@@ -111,7 +111,7 @@ def test_midnight_begins_a_day_and_setting_the_clock_back_does_not(
 
 
 def test_midnight_passes_under_load(services: Services, clock: WallClock) -> None:
-    """Whatever is under way: what was accepted is charged, to one of the two days, and neither is exceeded."""
+    """What was accepted is charged, to one of the two days, and neither is exceeded."""
     clock.set("2026-11-23 23:55")
     start(services)
     clock.set("2026-11-23 23:59:57")

@@ -9,14 +9,17 @@ import pytest
 
 from tests.support.effort import FULL
 from tests.support.launching import READY, launched, pid_of, read_until, signal_to, started_again
-from tests.support.load import LIMIT, Load
+from tests.support.load import CONNECTIONS, LIMIT, Load
 from tests.support.policy import PolicyClient, encode, request
 from tests.support.services import SERVICES, Services, wait_until
 
 ROUNDS = 20 if FULL else 4
 # A longer absence of one of these is an outage, by the README; a restart takes 0.6 s on an idle machine.
 DEADLINE_SECONDS = {"quota": 1.5, "decision": 3.0}
-TRIES = 5
+SHORTEST_SECONDS = min(DEADLINE_SECONDS.values())
+# An outage that is older is answered at once.
+PATIENCE_SECONDS = 5.0
+TRIES = 3
 
 
 def test_whatever_is_killed_or_stopped_accepted_is_charged(held: Services, chance: Random) -> None:
@@ -54,22 +57,24 @@ def test_a_rolling_restart_costs_nobody_a_mail(tmp_path: Path, order: tuple[str,
 
 
 def restart_without_failures(services: Services, launcher: int, name: str, load: Load) -> None:
-    """Until it takes no longer than the README allows for: that depends on the machine."""
-    seconds = []
+    """As the README promises for one that is quick enough; on a slow machine nobody hears of it too early."""
+    books = load.books
     for _ in range(TRIES):
         load.wait_for_answers(200)
-        failures = load.books.failure_actions
+        lost, waited = books.lost_answers, len(books.failure_seconds)
         started = time.monotonic()
         pid = signal_to(launcher, name, signal.SIGTERM)
         wait_until(lambda pid=pid: started_again(launcher, name, pid), what=f"{name} is started again")
         wait_until(lambda: is_ready(services, launcher, name), seconds=20, what=f"{name} is ready")
         services.wait_connected()
-        seconds.append(time.monotonic() - started)
+        seconds = time.monotonic() - started
         load.wait_for_answers(200)
-        if load.books.failure_actions == failures:
+        # What was sent is answered before the connection is closed, but for what comes in that very moment.
+        assert books.lost_answers - lost < CONNECTIONS / 4
+        if len(books.failure_seconds) == waited:
             return
-        assert seconds[-1] > DEADLINE_SECONDS.get(name, 0), f"a failure action in {seconds[-1]:.1f} s"
-    pytest.fail(f"{name} never restarts quickly enough on this machine: {seconds}")
+        assert seconds > DEADLINE_SECONDS.get(name, 0), f"a failure action in {seconds:.1f} s"
+        assert seconds > PATIENCE_SECONDS or min(books.failure_seconds[waited:]) > 0.9 * SHORTEST_SECONDS
 
 
 def is_ready(services: Services, launcher: int, name: str) -> bool:
