@@ -32,6 +32,8 @@ ACT_TRIES = 5
 OPERATIONS = ("apply", "expire", "act")
 BUSY_PAUSE_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 60.0
+# An almost full disk takes one transaction and refuses the next: all that is one failure.
+QUIET_SECONDS = 1.0
 # Forgetting keeps pace with charging, in bites that hold nobody up.
 FORGET_AT_LEAST = 200
 FORGET_PER_ITEM = 2
@@ -111,6 +113,8 @@ class Writer:
         self._housekeeping_due = 0.0
         self._works = True
         self._quick = True  # the last transaction of charges was
+        self._told_failure = False
+        self._failed_at = 0.0
         self._up = metrics.gauge("store_up", "1 if the last transaction was done, 0 if it failed.")
         self._up.set(1)
         self._transactions = metrics.counter("store_transactions_total", "Transactions that were committed.")
@@ -348,15 +352,20 @@ class Writer:
 
     def _failed(self, op: str, error: StoreError) -> None:
         self._errors[op].inc()
+        self._failed_at = time.monotonic()
         if self._works:
             self._works = False
             self._up.set(0)
+        if not self._told_failure:
+            self._told_failure = True
             self._log.error("store_failed", op=op, reason=error)
 
     def _succeeded(self) -> None:
         if not self._works:
             self._works = True
             self._up.set(1)
+        if self._told_failure and time.monotonic() - self._failed_at >= QUIET_SECONDS:
+            self._told_failure = False
             self._log.warning("store_works_again")
 
 

@@ -50,8 +50,9 @@ def clock() -> Clock:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy store is tried again at once."""
+    """A busy store is tried again at once, and the end of a failure is told at once."""
     monkeypatch.setattr(module, "BUSY_PAUSE_SECONDS", 0.0001)
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.0)
 
 
 @asynccontextmanager
@@ -373,6 +374,24 @@ async def test_forgetting_keeps_pace_with_charging(seen: Observed, clock: Clock)
 
     assert store.expired == [(NOON, FORGET_AT_LEAST), (NOON, 600), (NOON, FORGET_AT_LEAST)]
     assert seen.sample("store_operation_seconds_count", op="expire") == 3
+
+
+async def test_a_store_that_fails_now_and_then_is_one_failure(
+    seen: Observed, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An almost full disk fills no log; the metric follows each transaction."""
+    monkeypatch.setattr(module, "QUIET_SECONDS", 60.0)
+    store = FakeStore()
+    up = []
+    async with writing(store, seen, clock) as writer:
+        for number in range(10):
+            if number % 2 == 0:
+                store.problems.append(BROKEN)
+            await submit(writer, numbered(number))
+            up.append(seen.sample("store_up"))
+
+    assert up == [0, 1] * 5
+    assert seen.log.events == ["store_failed"]
 
 
 async def test_when_all_is_forgotten_the_writer_rests(seen: Observed, clock: Clock) -> None:
