@@ -22,6 +22,7 @@ from tests.support.services import Services, running, wait_until
 
 CONNECTIONS = 5000
 MOST = 6000
+USUAL_FILES = 1024
 FLOOD_SECONDS = 20.0 if FULL else 3.0
 MALFORMED = 100_000 if FULL else 5_000
 P99_SECONDS = 0.05
@@ -46,22 +47,19 @@ SENSELESS = [
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
     """With room for the flood and for good clients, which is more than the usual limit of open files."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = before[1]
     if hard != resource.RLIM_INFINITY and hard < MOST + 100:
         unmet(f"these tests open {MOST} connections, the system allows {hard} files: ulimit -Hn {MOST + 100}")
-    with running(tmp_path, MAX_CONNECTIONS=str(MOST), THRESHOLD="1000000") as services:
-        yield services
-
-
-@pytest.fixture(autouse=True)
-def many_files() -> Iterator[None]:
-    """For this side of the connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < MOST + 100:
-        with suppress(ValueError):
+    try:
+        # The services raise their own.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (USUAL_FILES, hard))
+        with running(tmp_path, MAX_CONNECTIONS=str(MOST), THRESHOLD="1000000") as services:
+            # For this side of the connections.
             resource.setrlimit(resource.RLIMIT_NOFILE, (MOST + 100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            yield services
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def pss(services: Services, name: str = "frontend") -> int:
