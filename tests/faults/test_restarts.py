@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.effort import FULL
 from tests.support.launching import READY, launched, pid_of, read_until, signal_to, started_again
-from tests.support.load import CONNECTIONS, LIMIT, Load
+from tests.support.load import FAILURE, LIMIT, Load
 from tests.support.policy import PolicyClient, encode, request
 from tests.support.services import SERVICES, Services, wait_until
 
@@ -61,7 +61,7 @@ def restart_without_failures(services: Services, launcher: int, name: str, load:
     books = load.books
     for _ in range(TRIES):
         load.wait_for_answers(200)
-        lost, waited = books.lost_answers, len(books.failure_seconds)
+        waited = len(books.failure_seconds)
         started = time.monotonic()
         pid = signal_to(launcher, name, signal.SIGTERM)
         wait_until(lambda pid=pid: started_again(launcher, name, pid), what=f"{name} is started again")
@@ -69,8 +69,6 @@ def restart_without_failures(services: Services, launcher: int, name: str, load:
         services.wait_connected()
         seconds = time.monotonic() - started
         load.wait_for_answers(200)
-        # What was sent is answered before the connection is closed, but for what comes in that very moment.
-        assert books.lost_answers - lost < CONNECTIONS / 4
         if len(books.failure_seconds) == waited:
             return
         assert seconds > DEADLINE_SECONDS.get(name, 0), f"a failure action in {seconds:.1f} s"
@@ -82,6 +80,28 @@ def is_ready(services: Services, launcher: int, name: str) -> bool:
         return services.ready_pid(name) == pid_of(launcher, name)
     except OSError:
         return False
+
+
+def test_a_frontend_that_is_stopped_answers_what_it_was_asked(held: Services) -> None:
+    """Before it ends: a request that is lost would cost its client one of its two tries."""
+    held.signal("quota", signal.SIGSTOP)
+    clients = [PolicyClient(held.port) for _ in range(20)]
+    for client in clients:
+        client.socket.sendall(encode(request()))
+    wait_until(
+        lambda: held.metric("frontend", "mtpolicyd_stream_items_total", direction="sent") == 20,
+        what="decision is asked",
+    )
+    held.processes["frontend"].terminate()
+    time.sleep(0.3)
+    held.signal("quota", signal.SIGCONT)
+    answers = [client.read_action() for client in clients]
+    for client in clients:
+        client.close()
+
+    # On a slow machine the deadline may have passed.
+    assert all(answer.startswith(("DUNNO", FAILURE)) for answer in answers)
+    assert held.processes["frontend"].wait(10) == 0
 
 
 def test_a_connection_that_comes_while_the_frontend_is_away_is_answered(held: Services) -> None:

@@ -57,7 +57,6 @@ class Books:
         self.answers = 0  # to mail of users
         self.inbound = 0  # to mail without a login
         self.lost_tries = 0  # a closed connection or a time-out in the place of a reply
-        self.lost_answers = 0  # of these, those whose request was sent
         self.default_actions = 0  # both tries were lost
         self.failure_actions = 0
         self.failure_seconds: list[float] = []  # that each of these was waited for
@@ -223,21 +222,19 @@ class _Sender:
         for number in range(2):
             if number:
                 time.sleep(RETRY_SECONDS)
-            sent = False
             try:
                 started = time.monotonic()
                 if self._client is None:
                     self._client = PolicyClient(self._port, timeout=TIMEOUT_SECONDS)
                 else:
                     self._expect_nothing(self._client)
-                sent = True
                 answer = self._client.ask(**attributes)
                 seconds = time.monotonic() - started
                 self._books.answered(seconds, answer, inbound=not attributes["sasl_username"])
                 return answer
             except (OSError, EOFError):
                 self._hang_up()
-                self._books.note(lost_tries=1, lost_answers=sent)
+                self._books.note(lost_tries=1)
         return None
 
     def _expect_nothing(self, client: PolicyClient) -> None:
