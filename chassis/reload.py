@@ -19,6 +19,8 @@ from chassis.settings import ServiceSettings, SettingsError, needs_restart
 from chassis.tasks import background
 
 INTERVAL_SECONDS = 1.0
+# Who writes a file in place empties it first, and an empty one means the defaults: it is read when it rests.
+SETTLE_SECONDS = 0.2
 # However many SIGHUPs come: to read and check a file takes the event loop some milliseconds.
 PAUSE_SECONDS = 0.25
 
@@ -129,8 +131,10 @@ class Reloader(Generic[S]):
                 self._asked.clear()
                 self.reload()
                 await asyncio.sleep(PAUSE_SECONDS)
-            elif _signature(self._path) != self._seen:
-                self.reload()
+            elif (found := _signature(self._path)) != self._seen:
+                await asyncio.sleep(SETTLE_SECONDS)
+                if _signature(self._path) == found:
+                    self.reload()
 
     def _take(self, new: Config[S]) -> None:
         cls = type(new.settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chassis.config import Config, ConfigFile, LastGood, check
-from chassis.reload import Reloader
+from chassis.reload import Reloader, _signature
 from chassis.settings import SettingsError
 from frontend.settings import Settings
 from tests.support.observed import Observed
@@ -120,6 +120,30 @@ async def test_mended_access_rights_are_noticed(service: Service, monkeypatch: p
         await asyncio.wait_for(taken.wait(), 5)
 
     assert service.seen.log.events == ["settings_refused", "settings_changed"]
+
+
+async def test_a_file_is_read_when_it_has_stopped_changing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes in place empties it first: for that moment it would be all defaults."""
+    service = Service(tmp_path, 'on_failure = "defer"')
+    monkeypatch.setattr("chassis.reload.INTERVAL_SECONDS", 0.001)
+    monkeypatch.setattr("chassis.reload.SETTLE_SECONDS", 0.001)
+    taken = asyncio.Event()
+    service.reloader.on_change(lambda _: taken.set())
+
+    def look(path: Path) -> tuple[int, ...] | None:
+        if not path.stat().st_size:
+            full = 'on_failure = "defer"\ndebug = 3'
+            asyncio.get_running_loop().call_soon(service.path.write_text, full)
+        return _signature(path)
+
+    monkeypatch.setattr("chassis.reload._signature", look)
+    async with service.reloader.watching():
+        service.path.write_text("")
+        await asyncio.wait_for(taken.wait(), 5)
+
+    assert [(config.settings.on_failure, config.settings.debug) for config in service.taken] == [("defer", 3)]
 
 
 async def test_many_sighups_are_few_readings(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -614,8 +614,13 @@ LOOP = threading.main_thread().name
 async def rested(writer: Writer) -> None:
     """Wait until the thread has done what it was given, an act behind it too, and has left the store."""
     await writer.do(lambda store, now_ms: None)
-    with writer._using_store:
-        return
+    await left(writer)
+
+
+async def left(writer: Writer) -> None:
+    """Wait until the thread has left the store, which is after its results were delivered."""
+    await asyncio.to_thread(writer._using_store.acquire)
+    writer._using_store.release()
 
 
 async def test_a_small_job_is_done_at_once(seen: Observed, clock: Clock) -> None:
@@ -753,6 +758,7 @@ async def test_a_slow_store_is_the_threads(
         second = submit(writer, numbered(2))
         assert not second.done()
         await second
+        await left(writer)
         third = submit(writer, numbered(3))
         assert third.done()
 
