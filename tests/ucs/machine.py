@@ -48,9 +48,11 @@ def make_base(target: Path, repository: Path) -> None:
     modules.mkdir(parents=True)
     shutil.copytree(DOUBLE / "univention", modules / "univention")
     (package / "usr/sbin").mkdir(parents=True)
-    command = package / "usr/sbin/ucr"
+    command = package / "usr/sbin/univention-config-registry"
     command.write_text('#!/bin/sh\nexec python3 -m univention.config_registry "$@"\n')
     command.chmod(0o755)
+    (package / "usr/sbin/ucr").symlink_to(command.name)
+    (package / "etc/univention/templates/removed").mkdir(parents=True)
     (package / "DEBIAN").mkdir()
     (package / "DEBIAN/control").write_text(CONTROL)
     chroot(target, "dpkg-deb --build /srv/univention-config /srv/ucr.deb && dpkg --install /srv/ucr.deb")

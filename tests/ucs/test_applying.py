@@ -15,21 +15,21 @@ from tests.support.programs import require_program
 from tests.support.protos import ROOT
 from tests.support.ucr import Ucr, checking
 
-TARGET = "univention-mtpolicyd.target"
+WHOLE = "univention-mtpolicyd.service"
 SOCKET = "univention-mtpolicyd-frontend.socket"
 FRONTEND = "univention-mtpolicyd-frontend.service"
-ALL = f"{TARGET} {SOCKET} {FRONTEND} univention-mtpolicyd-decision.service univention-mtpolicyd-quota.service"
+ALL = f"{WHOLE} {SOCKET} {FRONTEND} univention-mtpolicyd-decision.service univention-mtpolicyd-quota.service"
 CONTAINERS = "univention-mtpolicyd-compose.service"
 DROP_IN = "etc/systemd/system/univention-mtpolicyd-frontend.socket.d/listen.conf"
 
 
 @pytest.fixture
 def ucr(tmp_path: Path) -> Ucr:
-    """With systemd running, and our target enabled and active."""
+    """With systemd running, and our unit enabled and active."""
     root = tmp_path / "ucs"
     ucr = Ucr(root, mtpolicyctl=checking(root / "var/lib/univention-mtpolicyd"))
     (root / "run/systemd/system").mkdir(parents=True)
-    for kind, units in {"is-active": (TARGET, SOCKET, FRONTEND), "is-enabled": (TARGET,)}.items():
+    for kind, units in {"is-active": (WHOLE, SOCKET, FRONTEND), "is-enabled": (WHOLE,)}.items():
         (root / kind).mkdir()
         for unit in units:
             (root / kind / unit).touch()
@@ -195,8 +195,8 @@ def test_nothing_is_done_inside_our_own_maintainer_script(ucr: Ucr) -> None:
 @pytest.mark.parametrize(
     ("value", "called"),
     [
-        ("no", [f"disable --quiet {TARGET}", f"stop {ALL}"]),
-        ("manually", [f"disable --quiet {TARGET}"]),
+        ("no", [f"disable --quiet {WHOLE}", f"stop {ALL}"]),
+        ("manually", [f"disable --quiet {WHOLE}"]),
         ("yes", []),
         ("perhaps", []),
     ],
@@ -219,7 +219,7 @@ def test_containers_take_the_place_of_the_units(ucr: Ucr) -> None:
     ucr("set", "mtpolicyd/deployment=units", "mtpolicyd/deployment=compose", "mtpolicyd/debug=2")
     assert ucr.called() == [
         f"stop {ALL}",
-        f"disable --quiet {TARGET}",
+        f"disable --quiet {WHOLE}",
         f"enable --quiet {CONTAINERS}",
         f"start {CONTAINERS}",
     ]
@@ -249,8 +249,8 @@ def test_units_take_the_place_of_the_containers_again(ucr: Ucr) -> None:
         "daemon-reload",
         f"stop {CONTAINERS}",
         f"disable --quiet {CONTAINERS}",
-        f"enable --quiet {TARGET}",
-        f"start {TARGET}",
+        f"enable --quiet {WHOLE}",
+        f"start {WHOLE}",
     ]
 
 

@@ -15,7 +15,7 @@ SETTINGS = "/etc/univention-mtpolicyd/settings.toml"
 FRONTEND = "univention-mtpolicyd-frontend.service"
 SERVICES = ("quota", "decision", "frontend")
 UNITS = " ".join(f"univention-mtpolicyd-{name}.service" for name in SERVICES)
-TARGET = "univention-mtpolicyd.target"
+WHOLE = "univention-mtpolicyd.service"
 CONTAINERS = "univention-mtpolicyd-compose.service"
 ALLOWED = "mtpolicyctl test --user alice --ip 84.128.0.1"
 # As Postfix: waits in the backlog while nobody answers.
@@ -70,9 +70,9 @@ def test_a_boot_with_a_broken_file_has_the_last_good_settings(machine: Machine) 
 
 def test_what_cannot_start_is_tried_without_haste_until_it_can(machine: Machine) -> None:
     """No settings, good or of before, and mail that waits: no spinning, no giving up, no refusal."""
-    machine.run(f"systemctl stop {TARGET} {UNITS}")
+    machine.run(f"systemctl stop {WHOLE} {UNITS}")
     machine.run(f"rm {STATE}/settings-*.toml && echo 'this is no TOML' >{SETTINGS}")
-    machine.run(f"systemctl start {TARGET}")
+    machine.run(f"systemctl start {WHOLE}")
     (machine.root / "srv/waiting.py").write_text(WAITING)
     machine.run("systemd-run --quiet --unit=waiting sh -c 'python3 /srv/waiting.py >/srv/answer'")
     wait_until(lambda: restarts(machine, "frontend") >= 3, seconds=60, what="it is tried again")
@@ -92,11 +92,11 @@ def test_without_its_user_it_waits_and_an_installation_makes_it_anew(machine: Ma
     machine.run("ucr set mtpolicyd/threshold=1")
     wait_until(lambda: "threshold = 1\n" in machine.said(f"cat {STATE}/settings-decision.toml") + "\n")
     assert machine.said("mtpolicyctl test --user dora --ip 84.128.0.1") == "DUNNO"
-    machine.run(f"systemctl stop {TARGET} univention-mtpolicyd-frontend.socket {UNITS}")
+    machine.run(f"systemctl stop {WHOLE} univention-mtpolicyd-frontend.socket {UNITS}")
     machine.run(
         "userdel univention-mtpolicyd; groupdel univention-mtpolicyd 2>/dev/null; adduser --system other"
     )
-    machine.run(f"systemctl start {TARGET}", check=False)
+    machine.run(f"systemctl start {WHOLE}", check=False)
     machine.run("sleep 6")
     assert all(restarts(machine, name) <= 4 for name in SERVICES)
 
@@ -107,7 +107,7 @@ def test_without_its_user_it_waits_and_an_installation_makes_it_anew(machine: Ma
 
 def test_with_a_full_disk_it_is_installed_and_mail_passes_and_afterwards_it_counts(machine: Machine) -> None:
     """By itself."""
-    machine.run(f"systemctl stop {TARGET} univention-mtpolicyd-frontend.socket {UNITS}")
+    machine.run(f"systemctl stop {WHOLE} univention-mtpolicyd-frontend.socket {UNITS}")
     machine.run(f"mount -t tmpfs -o size=64k,mode=0755 tmpfs {STATE}")
     machine.run(f"dd if=/dev/zero of={STATE}/full bs=4k", check=False)
     machine.run("apt-get install --yes --reinstall univention-mtpolicyd")
@@ -145,12 +145,12 @@ def test_units_and_containers_take_turns_with_the_settings_of_now(machine: Machi
     machine.install_stub("docker.io", "20.10.24", files)
     machine.install_stub("docker-compose", "1.29.2", {"usr/bin/docker-compose": DOCKER_COMPOSE})
     machine.run("ucr set mtpolicyd/deployment=compose")
-    assert is_active(machine, TARGET)
+    assert is_active(machine, WHOLE)
 
     def containers_alone(address: str) -> None:
         wait_until(lambda: listens(machine, address), what=f"{address} is published")
         assert is_active(machine, CONTAINERS)
-        assert not is_active(machine, TARGET)
+        assert not is_active(machine, WHOLE)
         assert set(machine.pids().values()) == {"0"}
 
     machine.run("apt-get install --yes univention-mtpolicyd-compose")

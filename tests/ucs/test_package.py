@@ -96,7 +96,7 @@ def test_after_the_installation_everything_works_with_its_defaults(fresh: Machin
         "REJECT 5.7.1 "
     )
     assert listening(fresh) == {"127.0.0.1:12345", "127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103"}
-    assert fresh.said("systemctl is-enabled univention-mtpolicyd.target") == "enabled"
+    assert fresh.said("systemctl is-enabled univention-mtpolicyd.service") == "enabled"
     assert (
         fresh.run("systemctl is-enabled univention-mtpolicyd-geo-update.timer", check=False).stdout
         == "disabled\n"
@@ -132,6 +132,47 @@ def test_the_services_run_without_rights(machine: Machine) -> None:
     for path in (FIXED["quota_listen"], FIXED["decision_listen"]):
         directory = str(Path(path.removeprefix("unix:")).parent)
         assert machine.said(f"stat --format=%U:%a {directory}") == "univention-mtpolicyd:750"
+
+
+def test_every_service_unit_is_hardened(machine: Machine) -> None:
+    """Below 3 of 10, also the one that stands for the whole and the one of the timer."""
+    units = [path.name for path in machine.root.glob("lib/systemd/system/univention-mtpolicyd*.service")]
+
+    assert len(units) == 5
+    for unit in units:
+        machine.run(f"systemd-analyze security --threshold=30 --no-pager {unit}")
+
+
+def umc(machine: Machine, action: str) -> None:
+    """What the UMC module for services runs: service(8), for the unit that the service file names."""
+    service = configparser.ConfigParser()
+    service.read(machine.root / "etc/univention/service.info/services/univention-mtpolicyd.cfg")
+    name = service["univention-mtpolicyd"]["systemd"].removesuffix(".service")
+    machine.run(f"/usr/sbin/service {name} {action}")
+
+
+def test_the_umc_stops_starts_and_restarts_it(machine: Machine) -> None:
+    """All three services, and the port with them; while they restart, the port stays open."""
+    before = machine.pids()
+    umc(machine, "stop")
+    wait_until(lambda: set(machine.pids().values()) == {"0"}, what="all have ended")
+    assert "127.0.0.1:12345" not in listening(machine)
+    umc(machine, "start")
+    machine.wait_ready()
+    assert machine.said("mtpolicyctl test --user alice --ip 84.128.0.1") == "DUNNO"
+    started = machine.pids()
+    program = """
+restart = subprocess.Popen(["service", "univention-mtpolicyd", "restart"])
+while restart.poll() is None:
+    # A refused connection ends this program.
+    connection = socket.create_connection(("127.0.0.1", 12345), 30)
+    assert ask("", "u.1") == "action=DUNNO"
+    time.sleep(0.02)
+assert restart.returncode == 0
+"""
+    machine.python(ASK.format(port=12345) + program)
+    machine.wait_ready()
+    assert set(started.values()).isdisjoint({*before.values(), *machine.pids().values()})
 
 
 def test_each_service_has_its_identifier_in_the_journal(machine: Machine) -> None:
@@ -334,9 +375,25 @@ def test_removed_nothing_runs_and_the_counts_are_kept_for_the_next_time(machine:
     assert (machine.root / "var/lib/univention-mtpolicyd/quota.sqlite3").exists()
     assert not (machine.root / "usr/lib/univention-mtpolicyd").exists()
     assert not list((machine.root / "etc/systemd/system").rglob("*mtpolicyd*"))
+    # UCR no longer knows our file, and its templates, which a removal leaves, do not run.
+    assert machine.run("ucr set mtpolicyd/debug=2").stderr == ""
+    assert not (machine.root / SETTINGS.lstrip("/")).exists()
     machine.run(INSTALL)
     machine.wait_ready()
     assert machine.run("mtpolicyctl test --user dora --ip 84.128.0.1", check=False).stdout.startswith("DEFER")
+
+
+def test_a_removal_that_fails_leaves_it_running(machine: Machine) -> None:
+    """dpkg keeps the package then, and has its postinst set it right."""
+    machine.run("ucr set mtpolicyd/threshold=42")
+    script = machine.root / "var/lib/dpkg/info/univention-mtpolicyd.prerm"
+    script.write_text(script.read_text().replace("exit 0", "exit 1"))
+    assert machine.run("dpkg --remove univention-mtpolicyd", check=False).returncode != 0
+    machine.wait_ready()
+
+    assert "threshold = 42\n" in machine.said(f"cat {SETTINGS}")
+    assert machine.said("mtpolicyctl test --user alice --ip 84.128.0.1") == "DUNNO"
+    assert machine.said("systemctl is-enabled univention-mtpolicyd.service") == "enabled"
 
 
 def test_purged_nothing_of_it_is_left_but_what_the_admin_has_set(machine: Machine) -> None:
@@ -360,7 +417,7 @@ def test_autostart_and_deployment(machine: Machine) -> None:
     assert "127.0.0.1:12345" not in listening(machine)
     machine.run("ucr set mtpolicyd/autostart=manually")
     assert set(machine.pids().values()) == {"0"}
-    machine.run("systemctl start univention-mtpolicyd.target")
+    machine.run("systemctl start univention-mtpolicyd.service")
     machine.wait_ready()
     machine.reboot()
     assert set(machine.pids().values()) == {"0"}

@@ -6,7 +6,7 @@ from mtpolicyd_ucs import compose, systemd
 from mtpolicyd_ucs.settings_file import Registry
 from mtpolicyd_ucs.telling import say, warn
 
-TARGET = "univention-mtpolicyd.target"
+WHOLE = "univention-mtpolicyd.service"
 SOCKET = "univention-mtpolicyd-frontend.socket"
 FRONTEND = "univention-mtpolicyd-frontend.service"
 # In the order in which one asks the other.
@@ -41,7 +41,7 @@ def _deployment(registry: Registry) -> str:
 
 
 def wanted_unit(registry: Registry) -> str:
-    """The unit that stands for the whole: the target, or the containers.
+    """The unit that stands for the whole: the three services, or the containers.
 
     What cannot be is told, and changes nothing.
     """
@@ -51,12 +51,12 @@ def wanted_unit(registry: Registry) -> str:
         if reason is None:
             return CONTAINERS
         warn(f"{DEPLOYMENT} = 'compose' cannot be: {reason}")
-        return TARGET
+        return WHOLE
     if value == "units":
-        return TARGET
+        return WHOLE
     warn(f"{DEPLOYMENT} = {value!r} is not allowed; allowed: units or compose")
     stays = systemd.is_enabled(CONTAINERS) or systemd.is_active(CONTAINERS)
-    return CONTAINERS if stays and compose.missing() is None else TARGET
+    return CONTAINERS if stays and compose.missing() is None else WHOLE
 
 
 def arrange(registry: Registry, *, start: bool) -> None:
@@ -69,7 +69,7 @@ def arrange(registry: Registry, *, start: bool) -> None:
         UnitError: a unit does not start.
     """
     unit = wanted_unit(registry)
-    other = TARGET if unit == CONTAINERS else CONTAINERS
+    other = WHOLE if unit == CONTAINERS else CONTAINERS
     when = autostart(registry)
     moved = systemd.is_active(other)
     if moved:
@@ -93,14 +93,14 @@ def arrange(registry: Registry, *, start: bool) -> None:
 
 def remove() -> None:
     """Stop everything and have nothing start again."""
-    for unit in (TARGET, CONTAINERS):
+    for unit in (WHOLE, CONTAINERS):
         systemd.disable(unit)
     if systemd.is_active(CONTAINERS):
         _stop(CONTAINERS)
     # Also what was started by hand, or by a connection that has just come.
-    _stop(TARGET)
+    _stop(WHOLE)
 
 
 def _stop(unit: str) -> None:
-    """Wait until all of it has ended: systemd waits for the target alone, which ends first."""
-    systemd.stop(unit, *((SOCKET, *reversed(SERVICES)) if unit == TARGET else ()))
+    """Wait until all of it has ended: systemd waits for this unit alone, which ends first."""
+    systemd.stop(unit, *((SOCKET, *reversed(SERVICES)) if unit == WHOLE else ()))

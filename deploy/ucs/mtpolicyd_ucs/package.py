@@ -13,9 +13,9 @@ def configure() -> None:
     """After the files are unpacked and UCR has written the settings: everything runs, with the new code."""
     registry = load()
     systemd.reload_units()
-    upgraded = systemd.is_active(deployment.TARGET)
+    upgraded = systemd.is_active(deployment.WHOLE)
     applying.carry_out(registry, start=True)
-    running = systemd.is_active(deployment.TARGET)
+    running = systemd.is_active(deployment.WHOLE)
     if upgraded and running:
         # The socket stays: while a service starts anew, Postfix waits and is not refused.
         systemd.restart(*deployment.SERVICES)
