@@ -91,12 +91,12 @@ class Ucs:
         return {**self.ucr.environment, "MAIL_CONFIG": str(self.postfix.directory / "config")}
 
     def activate(
-        self, *options: str, password: str = "", check: bool = True
+        self, *options: str, password: str = "", check: bool = True, path: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run univention-mtpolicyd-activate. Raises AssertionError if it fails."""
         done = subprocess.run(
             [sys.executable, ACTIVATE, *options],
-            env=self.environment,
+            env={**self.environment, **({"PATH": path} if path else {})},
             input=password + "\n",
             capture_output=True,
             text=True,

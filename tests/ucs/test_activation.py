@@ -1,11 +1,13 @@
 """univention-mtpolicyd-activate against a real Postfix: who is asked, at which place, and what is undone."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mtpolicyd_ucs import activation
 from tests.e2e.postfix import LOCAL, PASSWORD
 from tests.e2e.test_check_positions import Asked, asking
 from tests.support.policy import AMERICAN, GERMAN
@@ -84,6 +86,17 @@ def test_after_the_activation_every_port_asks_about_each_recipient(ucs: Ucs, log
     assert replies.recipients[0].startswith("554 5.7.1 ")
 
 
+def test_it_tells_which_rules_hold_and_how_to_undo_it(ucs: Ucs) -> None:
+    """Without an option it changes none of them."""
+    enforced, observed = (ucs.activate(*options).stdout for options in ([], ["--observe"]))
+
+    rules = "mtpolicyd/countrymode=enforce mtpolicyd/allowedcountries=DE mtpolicyd/quotamode=enforce"
+    assert rules in enforced
+    assert "mtpolicyd/threshold=1000" in enforced
+    assert "mtpolicyd/countrymode=observe" in observed
+    assert "univention-mtpolicyd-activate --deactivate" in enforced
+
+
 def test_it_tells_what_no_place_covers(ucs: Ucs) -> None:
     """Each time."""
     told = ucs.activate().stdout
@@ -129,6 +142,37 @@ def test_what_somebody_has_changed_since_is_his(ucs: Ucs) -> None:
     assert ucs.variables()[f"{SLOTS}08-mtpolicyd"] == "warn_if_reject reject"
     assert "mtpolicyd/quotamode was changed since" not in told or "stays 'enforce'" in told
     assert f"{SLOTS}08-mtpolicyd was changed since" in told
+
+
+def test_what_still_asks_after_the_deactivation_is_told(ucs: Ucs) -> None:
+    """Without our service such a check puts mail off: the admin, who has set it, has to unset it."""
+    names = (f"{SLOTS}79", f"{OPTIONS}submission/smtpd_data_restrictions")
+    ucs.set(*(f"{name}=check_policy_service,inet:localhost:{ucs.services.port}" for name in names))
+    ucs.activate("--observe")
+    for _ in ("activated", "not activated"):
+        done = ucs.activate("--deactivate")
+        assert "Postfix no longer asks" not in done.stdout
+        for name in names:
+            assert f"{name} still asks, and was not set here" in done.stderr
+            assert f"ucr unset {name}" in done.stderr
+        assert "mtpolicyd/countrymode=enforce" in done.stdout
+
+
+def test_without_postfix_nothing_is_changed(ucs: Ucs) -> None:
+    """One line, exit code 2; the deactivation has nothing to reload."""
+    before = ucs.variables()
+    without = f"{ucs.ucr.root}/usr/bin:/usr/bin:/bin"
+    hidden = ucs.ucr.root / "usr/bin/postfix"
+    hidden.rename(hidden.with_suffix(".hidden"))
+    try:
+        done = ucs.activate("--observe", check=False, path=without)
+        assert ucs.activate("--deactivate", path=without).returncode == 0
+    finally:
+        hidden.with_suffix(".hidden").rename(hidden)
+
+    assert done.returncode == 2
+    assert done.stderr == "univention-mtpolicyd-activate: nothing is changed: Postfix is not installed\n"
+    assert ucs.variables() == before
 
 
 def test_a_list_of_its_own_for_465_and_587_gets_the_check_too(ucs: Ucs, login: str) -> None:
@@ -322,6 +366,17 @@ def test_nothing_is_changed_while_the_service_does_not_answer(ucs: Ucs) -> None:
     assert "nothing is changed: the service does not answer (no answer from 127.0.0.1 port 1" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert ucs.variables() == before
+
+
+def test_only_root_may(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, exit code 2; nothing is half done."""
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+    assert activation.main(["--observe"]) == activation.main(["--deactivate"]) == 2
+    assert (
+        capsys.readouterr().err.splitlines()
+        == ["univention-mtpolicyd-activate: nothing is changed: only root may"] * 2
+    )
 
 
 def test_a_wrong_option_is_one_line_and_exit_code_2(ucs: Ucs, tmp_path: Path) -> None:

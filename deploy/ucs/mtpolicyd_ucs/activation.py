@@ -6,22 +6,26 @@ all ports have, and, where a site gives 465 and 587 a list of their own, in that
 
 import argparse
 import getpass
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
 from mtpolicyd_ucs import covering, places, postfix, registry
-from mtpolicyd_ucs.in_force import in_force
+from mtpolicyd_ucs.in_force import InForce, in_force
 from mtpolicyd_ucs.listening import listening
-from mtpolicyd_ucs.positions import MODES, Positions, at_end_of_data, at_recipients
+from mtpolicyd_ucs.positions import MODES, Positions, asking, at_end_of_data, at_recipients
 from mtpolicyd_ucs.proving import Login, wait_for_new_settings
 from mtpolicyd_ucs.restrictions import asks
-from mtpolicyd_ucs.telling import say
+from mtpolicyd_ucs.settings_file import variable_of
+from mtpolicyd_ucs.telling import say, warn
 from mtpolicyd_ucs.undoing import Changes
 
 EXIT_UNCOVERED = 1
 EXIT_USAGE = 2
+
+RULES = ("country_mode", "allowedcountries", "quota_mode", "threshold", "count")
 
 
 class CannotActivate(Exception):
@@ -32,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: done; 1: a port where users log in does not ask; 2: it could not be done."""
     options = _parser().parse_args(arguments)
     try:
+        if os.geteuid() != 0:
+            raise CannotActivate("nothing is changed: only root may")
         if options.deactivate:
             deactivate()
             return 0
@@ -44,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def activate(*, end_of_data: bool, observe: bool, login: Login | None) -> bool:
     """Returns whether every port where users log in asks. Raises CannotActivate, and what main catches."""
+    if not postfix.is_installed():
+        raise CannotActivate("nothing is changed: Postfix is not installed")
     found = in_force()
     if found.settings is None:
         raise CannotActivate("; ".join(found.wrong))
@@ -66,18 +74,35 @@ def activate(*, end_of_data: bool, observe: bool, login: Login | None) -> bool:
     for line in positions.left_out:
         say(line)
     _reload()
-    return covering.report(where, found.settings, login)
+    covered = covering.report(where, found.settings, login)
+    _tell_rules(in_force())
+    say("what was done here is undone by: univention-mtpolicyd-activate --deactivate")
+    return covered
 
 
 def deactivate() -> None:
     """Undo what `activate` has done, and nothing else."""
     changes = Changes()
-    if not changes:
+    if changes:
+        changes.undo(registry.load())
+        _reload()
+    else:
         say("nothing was activated here")
-        return
-    changes.undo(registry.load())
-    _reload()
-    say("Postfix no longer asks")
+    found = in_force()
+    still = asking(registry.load(), listening(found.settings)) if found.settings is not None else {}
+    for name, value in still.items():
+        # As with the published command: it has no default action.
+        later = "" if "default_action=" in value else "; while nobody answers, Postfix puts mail off"
+        warn(f"{name} still asks, and was not set here{later}. To end it: ucr unset {name}; postfix reload")
+    if still:
+        _tell_rules(found)
+    elif found.settings is not None:
+        say("Postfix no longer asks")
+
+
+def _tell_rules(found: InForce) -> None:
+    settings = found.settings or {}
+    say("the rules: " + " ".join(f"{variable_of(key)}={settings[key]}" for key in RULES if key in settings))
 
 
 def _observe(changes: Changes, ucr: registry.ReadableRegistry, settings: covering.Settings) -> None:

@@ -8,9 +8,10 @@ from mtpolicyd_ucs.registry import ReadableRegistry, with_prefix
 from mtpolicyd_ucs.restrictions import asks, check_for, check_without_blanks, permits
 from mtpolicyd_ucs.settings_file import SETTINGS
 
-SMTPD = "mail/postfix/smtpd/restrictions/recipient/"
-SUBMISSION = "mail/postfix/submission/restrictions/recipient/"
-OPTIONS = ("mail/postfix/mastercf/options/submission/", "mail/postfix/mastercf/options/smtps/")
+POSTFIX = "mail/postfix/"
+SMTPD = f"{POSTFIX}smtpd/restrictions/recipient/"
+SUBMISSION = f"{POSTFIX}submission/restrictions/recipient/"
+OPTIONS = (f"{POSTFIX}mastercf/options/submission/", f"{POSTFIX}mastercf/options/smtps/")
 # Postfix has the slots in the order of strings. The second one is for sites that permit before the first.
 SLOTS = ("08-mtpolicyd", "00-mtpolicyd")
 MODES = tuple(setting.variable for setting in SETTINGS if setting.key.endswith("_mode"))
@@ -62,6 +63,12 @@ def at_end_of_data(ucr: ReadableRegistry, where: Listening) -> Positions:
         else:
             wanted[name] = f"{check},{there}"
     return Positions(wanted, ())
+
+
+def asking(ucr: ReadableRegistry, where: Listening) -> dict[str, str]:
+    """Variables of Postfix that have the check, whoever has set them."""
+    values = with_prefix(ucr, POSTFIX)
+    return {name: value for name, value in sorted(values.items()) if asks(value, where.reached_at)}
 
 
 def late_checks(ucr: ReadableRegistry, where: Listening) -> list[str]:

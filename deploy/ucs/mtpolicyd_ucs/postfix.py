@@ -1,6 +1,7 @@
 """Postfix as it is configured now, by its own words: postconf(1)."""
 
 import re
+import shutil
 import socket
 import subprocess
 from typing import NamedTuple
@@ -32,7 +33,13 @@ def smtpds() -> list[Smtpd]:
     return [_smtpd(name, overrides.get(name, {})) for name in _names()]
 
 
+def is_installed() -> bool:
+    return shutil.which("postconf") is not None
+
+
 def is_running() -> bool:
+    if not is_installed():
+        return False
     done = subprocess.run(
         ["postfix", "status"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
     )

@@ -52,12 +52,13 @@ def permits(text: str) -> bool:
 
 
 def _restrictions(text: str) -> Iterator[str]:
-    """Each with its argument; of a check that has options, those are left out."""
+    """Each with its argument; of a check that has options, those are left out, and a name is an address."""
     words = iter(_TOKEN.findall(text))
     for word in words:
         if word == POLICY:
             argument = next(words, "")
             inside = _TOKEN.findall(argument.strip("{}")) if argument.startswith("{") else [argument]
-            yield f"{POLICY} {inside[0] if inside else ''}"
+            service = inside[0] if inside else ""
+            yield f"{POLICY} {service.replace('inet:localhost:', 'inet:127.0.0.1:')}"
         else:
             yield word

@@ -1,7 +1,15 @@
 """Where the check is put, by what a site has."""
 
 from mtpolicyd_ucs.listening import Listening
-from mtpolicyd_ucs.positions import OPTIONS, SMTPD, SUBMISSION, at_end_of_data, at_recipients, late_checks
+from mtpolicyd_ucs.positions import (
+    OPTIONS,
+    SMTPD,
+    SUBMISSION,
+    asking,
+    at_end_of_data,
+    at_recipients,
+    late_checks,
+)
 from mtpolicyd_ucs.restrictions import check_for, check_without_blanks
 
 WHERE = Listening(("127.0.0.1",), 12345)
@@ -66,3 +74,15 @@ def test_checks_that_come_too_late_are_found() -> None:
     there = {**UCS, f"{SMTPD}79": CHECK, f"{SMTPD}08-mtpolicyd": CHECK}
 
     assert late_checks(there, WHERE) == [f"{SMTPD}79"]
+
+
+def test_every_variable_that_asks_is_found() -> None:
+    """In each list and option of Postfix, and only those of this address."""
+    asks = {
+        f"{SMTPD}79": CHECK,
+        f"{SUBMISSION}20": CHECK,
+        "mail/postfix/mastercf/options/smtp/smtpd_data_restrictions": LATE,
+    }
+    others = {**UCS, f"{SMTPD}78": check_for("127.0.0.1:12346"), "mtpolicyd/notifymailfrom": CHECK}
+
+    assert asking({**others, **asks}, WHERE) == asks
