@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mtpolicyd_ucs.firewall import PREFIX as FIREWALL
 from mtpolicyd_ucs.listening import Listening
 from tests.support.programs import require_program
 from tests.support.protos import ROOT
+from tests.support.services import wait_until
 from tests.support.ucr import Ucr, checking
 
 WHOLE = "univention-mtpolicyd.service"
@@ -138,6 +140,51 @@ def test_for_a_port_that_somebody_has_nothing_is_stopped(ucr: Ucr) -> None:
     ucr("set", "mtpolicyd/threshold=6")
     assert FIREWALL in ucr("dump").stdout
     assert f"ListenStream={address}" in (ucr.root / DROP_IN).read_text()
+
+
+# The first call of a kind is slow: what it says has become old when it is heard.
+SLOW = """#!/bin/sh
+said=$({command} "$@" 2>&1 >{root}/said.$$)
+code=$?
+if [ "$1" = "$(cat {root}/slow 2>/dev/null)" ]; then
+    rm {root}/slow
+    sleep 2
+fi
+[ -z "$said" ] || echo "$said" >&2
+cat {root}/said.$$
+exit $code
+"""
+
+
+@pytest.mark.parametrize("slow", ["check-config", "show-config"])
+def test_of_two_changes_at_a_time_both_count(ucr: Ucr, slow: str) -> None:
+    """The first one is overtaken while its file is written, or while it finds out where to listen."""
+    command = ucr.root / "usr/bin/mtpolicyctl"
+    command.rename(command.with_suffix(".fast"))
+    ucr.program("usr/bin/mtpolicyctl", SLOW.format(command=command.with_suffix(".fast"), root=ucr.root))
+    (ucr.root / "slow").write_text(slow)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "univention.config_registry", "set", "mtpolicyd/port=10031"],
+        env=ucr.environment,
+        cwd=ucr.root,
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(lambda: not (ucr.root / "slow").exists(), what="the first one is under way")
+    ucr("set", "mtpolicyd/port=10032", "mtpolicyd/debug=3")
+    assert first.wait(30) == 0
+
+    assert tomllib.loads(ucr.settings_file.read_text()).items() >= {"port": 10032, "debug": 3}.items()
+    assert (ucr.root / DROP_IN).read_text().splitlines()[-1] == "ListenStream=127.0.0.1:10032"
+
+
+def test_an_address_that_this_host_does_not_have_is_told(ucr: Ucr) -> None:
+    """It may get it later: systemd listens there already. Addresses that it has are not told."""
+    told = ucr("set", "mtpolicyd/host=127.0.0.1,192.0.2.99,2001:db8::99").stderr
+    assert "warning: this host does not have the address 192.0.2.99 now" in told
+    assert "2001:db8::99" in told
+    assert "ListenStream=192.0.2.99:12345" in (ucr.root / DROP_IN).read_text()
+    assert "does not have" not in ucr("set", "mtpolicyd/threshold=5").stderr
+    assert "does not have" not in ucr("set", "mtpolicyd/host=0.0.0.0").stderr
 
 
 def test_while_nothing_runs_only_the_file_is_written(ucr: Ucr) -> None:

@@ -8,29 +8,54 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from mtpolicyd_ucs import compose, deployment, firewall, places, systemd
+from mtpolicyd_ucs.good_values import is_outdated
 from mtpolicyd_ucs.in_force import InForce, in_force
 from mtpolicyd_ucs.listening import Listening, listening
-from mtpolicyd_ucs.registry import ReadableRegistry
+from mtpolicyd_ucs.registry import ReadableRegistry, load, write_file
 from mtpolicyd_ucs.restrictions import POLICY, asks
 from mtpolicyd_ucs.telling import warn
 from mtpolicyd_ucs.undoing import Changes
 
 PACKAGE = "univention-mtpolicyd"
+# How often a file was written anew in a row: there is an end to it, whatever happens.
+ANEW = "UNIVENTION_MTPOLICYD_ANEW"
+ANEW_AT_MOST = 5
 
 
-def apply_settings(registry: ReadableRegistry) -> None:
+def apply_settings() -> None:
     """Called by UCR once the settings file is written; nothing is raised that could end `ucr set`."""
     if os.environ.get("DPKG_MAINTSCRIPT_PACKAGE") == PACKAGE:
         # The maintainer script does all of it, once everything is in its place.
         return
-    carry_out(registry, start=False)
+    anew = int(os.environ.get(ANEW, "0"))
+    if anew < ANEW_AT_MOST and is_outdated(load()):
+        # Another `ucr set` has overtaken this one, whose file was the last to be put in its place: UCR
+        # locks the values, but not what is made of them.
+        write_file(places.SETTINGS_FILE, environment={ANEW: str(anew + 1)})
+        return
+    carry_out(start=False)
 
 
-def carry_out(registry: ReadableRegistry, *, start: bool) -> None:
+def carry_out(*, start: bool) -> None:
     """See deployment.arrange for `start`."""
+    with _alone():
+        _carry_out(load(), start=start)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of two changes at a time the one that comes later sees what there is then."""
+    places.LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with places.LOCK.open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
+
+
+def _carry_out(registry: ReadableRegistry, *, start: bool) -> None:
     found: InForce | None = None
     with _told():
         found = in_force()
@@ -97,6 +122,8 @@ def _move(where: Listening) -> bool:
         # Nobody's connection is closed for what cannot be, with this change of a variable or a later one.
         warn(f"cannot listen on {address}, the address before stays: somebody else does")
         return False
+    for address in where.absent():
+        warn(f"warning: this host does not have the address {address} now, so nobody reaches it there")
     _write_if_new(places.LISTEN_DROP_IN, where.drop_in())
     systemd.reload_units()
     if not running:

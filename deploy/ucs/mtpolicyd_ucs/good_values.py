@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from mtpolicyd_ucs import places
 from mtpolicyd_ucs.in_force import SETTING_LINE, ask, in_words_of_ucr
-from mtpolicyd_ucs.settings_file import SETTINGS, Registry, text_of, values_of, variable_of
+from mtpolicyd_ucs.settings_file import MARK, SETTINGS, Registry, mark_of, text_of, values_of, variable_of
 from mtpolicyd_ucs.telling import warn
 
 Values = Mapping[str, str]  # key to TOML value
@@ -22,6 +22,17 @@ Values = Mapping[str, str]  # key to TOML value
 def settings_file(registry: Registry) -> str:
     """The text of the file; the admin is told which variables do not have their own value in it."""
     wanted = values_of(registry)
+    return f"{mark_of(wanted)}\n{_of_good_values(wanted)}"
+
+
+def is_outdated(registry: Registry) -> bool:
+    """Whether the file was made of values that another change has replaced since."""
+    lines = places.SETTINGS_FILE.read_text(encoding="utf-8", errors="replace").splitlines()
+    marks = [line for line in lines if line.startswith(MARK)]
+    return bool(marks) and marks != [mark_of(values_of(registry))]
+
+
+def _of_good_values(wanted: Values) -> str:
     try:
         wrong = _wrong(wanted)
         before = _values_before() if wrong else {}

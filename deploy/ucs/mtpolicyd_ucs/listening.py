@@ -31,19 +31,18 @@ class Listening(NamedTuple):
     def taken(self) -> str | None:
         """`HOST:PORT` of these at which somebody listens already, this service included."""
         for address in self.addresses:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            with socket.socket(family, socket.SOCK_STREAM) as trial:
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                try:
-                    trial.bind((address, self.port))
-                    trial.listen()
-                except OSError as error:
-                    # An address that this host does not have yet is none of our business: FreeBind.
-                    if error.errno == errno.EADDRINUSE:
-                        return Listening((address,), self.port).reached_at
+            if _failing(address, self.port) == errno.EADDRINUSE:
+                return Listening((address,), self.port).reached_at
         return None
+
+    def absent(self) -> list[str]:
+        """Those that this host does not have now; systemd listens there all the same: FreeBind."""
+        failing = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        return [
+            address
+            for address in self.addresses
+            if not ip_address(address).is_loopback and _failing(address, 0) in failing
+        ]
 
     def drop_in(self) -> str:
         """The text of the drop-in. The empty line takes away what the unit itself says, systemd.socket(5)."""
@@ -52,6 +51,21 @@ class Listening(NamedTuple):
             shown = f"[{address}]" if ":" in address else address
             lines.append(f"ListenStream={shown}:{self.port}")
         return "\n".join([*lines, ""])
+
+
+def _failing(address: str, port: int) -> int | None:
+    """Why nobody can listen there, an errno."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trial.bind((address, port))
+            trial.listen()
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def listening(settings: Mapping[str, str]) -> Listening:

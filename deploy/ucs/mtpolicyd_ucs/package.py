@@ -11,10 +11,9 @@ from mtpolicyd_ucs.telling import say, warn
 
 def configure() -> None:
     """After the files are unpacked and UCR has written the settings: everything runs, with the new code."""
-    registry = load()
     systemd.reload_units()
     upgraded = systemd.is_active(deployment.WHOLE)
-    applying.carry_out(registry, start=True)
+    applying.carry_out(start=True)
     running = systemd.is_active(deployment.WHOLE)
     if upgraded and running:
         # The socket stays: while a service starts anew, Postfix waits and is not refused.
@@ -37,7 +36,7 @@ def with_containers() -> None:
     """After the files of the containers are unpacked: they run if they are to, and with the new files."""
     systemd.reload_units()
     running = systemd.is_active(deployment.CONTAINERS)
-    applying.carry_out(load(), start=True)
+    applying.carry_out(start=True)
     if running:
         systemd.restart_if_active(deployment.CONTAINERS)
 

@@ -12,6 +12,7 @@ ACTIVATION = _ROOT / "var/lib/univention-mtpolicyd-activate/activation.json"
 LISTEN_DROP_IN = _ROOT / "etc/systemd/system/univention-mtpolicyd-frontend.socket.d/listen.conf"
 COMPOSE = _ROOT / "usr/share/univention-mtpolicyd/compose"
 COMPOSE_VARIABLES = _ROOT / "etc/univention-mtpolicyd/compose.env"
+LOCK = _ROOT / "run/univention-mtpolicyd.lock"
 SYSTEMD_RUNS = _ROOT / "run/systemd/system"
 
 USER = "univention-mtpolicyd"

@@ -1,7 +1,9 @@
 """UCR as it is changed from inside: by its command, so that what other packages have registered follows."""
 
+import os
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from mtpolicyd_ucs.settings_file import Registry
@@ -29,6 +31,12 @@ def change(changes: Mapping[str, str | None]) -> None:
     for command in (["set", *new] if new else [], ["unset", *old] if old else []):
         if command:
             subprocess.run([COMMAND, *command], stdin=subprocess.DEVNULL, check=True)
+
+
+def write_file(path: Path, *, environment: Mapping[str, str]) -> None:
+    """Have UCR make a file anew. Raises subprocess.CalledProcessError or OSError."""
+    command = [COMMAND, "commit", str(path)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, env={**os.environ, **environment}, check=True)
 
 
 def load() -> ReadableRegistry:

@@ -6,6 +6,7 @@ TOML string that can neither end early nor hold what UCR executes, so it changes
 Whether it is allowed is for the services to say: `good_values.py` asks them.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -72,6 +73,8 @@ SETTINGS = (
     Setting("notify_kinds", as_words),
 )
 
+MARK = "# made of "
+
 # On one host the services talk through sockets that nobody else may use; the units make their directories.
 FIXED = {
     "decision_listen": "unix:/run/univention-mtpolicyd/decision/socket",
@@ -95,6 +98,11 @@ def text_of(values: Mapping[str, str], remarks: Mapping[str, str] | None = None)
         remarks: what stands in a comment about a key, which need not have a value; one line of plain ASCII.
     """
     return "\n".join(_lines(values, remarks or {}))
+
+
+def mark_of(values: Mapping[str, str]) -> str:
+    """A comment that says of which values a file was made, also where some of them are not in it."""
+    return f"{MARK}{hashlib.sha256(text_of(values).encode()).hexdigest()}"
 
 
 def variable_of(key: str) -> str | None:

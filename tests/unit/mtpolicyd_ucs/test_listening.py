@@ -54,3 +54,8 @@ def test_a_port_that_somebody_has_is_taken() -> None:
         assert Listening(("192.0.2.1", "127.0.0.1"), port).taken() == f"127.0.0.1:{port}"
         assert Listening(("0.0.0.0",), port).taken() == f"127.0.0.1:{port}"
     assert Listening(("192.0.2.1", "127.0.0.1", "::1"), port).taken() is None
+
+
+def test_an_address_of_another_host_is_absent() -> None:
+    """Loopback never is, nor all addresses together."""
+    assert Listening(("192.0.2.1", "127.0.0.1", "::1", "0.0.0.0"), 12345).absent() == ["192.0.2.1"]

@@ -7,6 +7,7 @@ from grp import getgrnam
 from os import chown
 from pathlib import Path
 from pwd import getpwnam
+from random import random
 from typing import NamedTuple
 
 from .layers import ROOT, ConfigRegistry
@@ -36,7 +37,7 @@ class File(NamedTuple):
         self._call("Preinst", "preinst", registry, changes)
         print(f"File: /{self.path}", flush=True)
         self.target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        new = self.target.with_name(f".{self.target.name}__ucr__commit__")
+        new = self.target.with_name(f".{self.target.name}__ucr__commit__{random()}")
         new.write_text(render(self.source.read_text(), registry, self.source))
         new.chmod(int(self.section["Mode"][0], 8) if "Mode" in self.section else 0o644)
         if "User" in self.section or "Group" in self.section:
@@ -112,8 +113,11 @@ def changed(registry: ConfigRegistry, changes: Mapping[str, tuple[str | None, st
 
 
 def commit(registry: ConfigRegistry, files: Iterable[str]) -> None:
-    """Call those of these files, or all. `changes` has values, not pairs, and names that nobody has."""
-    wanted = {name.lstrip("/") for name in files}
+    """Call those of these files, or all. `changes` has values, not pairs, and names that nobody has.
+
+    Args: files: as of /, or as of the root of the double.
+    """
+    wanted = {name.removeprefix(str(ROOT)).lstrip("/") for name in files}
     for handler in handlers():
         if not wanted or (isinstance(handler, File) and handler.path in wanted):
             odd = {}

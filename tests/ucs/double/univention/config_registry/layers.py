@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 ROOT = Path(os.environ.get("UCR_DOUBLE_ROOT", "/"))
@@ -50,19 +52,30 @@ class ConfigRegistry:
     def update(self, changes: Mapping[str, str | None], layer: str) -> Changes:
         """Store in one layer; returns the names with what they were and are for whoever reads all layers."""
         done: Changes = {}
-        for key, value in changes.items():
-            old = self.get(key)
-            if value is None:
-                self._layers[layer].pop(key, None)
-            else:
-                self._layers[layer][key] = value
-            done[key] = (old, self.get(key))
-        _write(_file(layer), self._layers[layer])
+        with _locked(_file(layer)):
+            self._layers[layer] = dict(_read(_file(layer)))
+            for key, value in changes.items():
+                old = self.get(key)
+                if value is None:
+                    self._layers[layer].pop(key, None)
+                else:
+                    self._layers[layer][key] = value
+                done[key] = (old, self.get(key))
+            _write(_file(layer), self._layers[layer])
         return done
 
 
 def _file(layer: str) -> Path:
     return ROOT / "etc/univention" / LAYERS[layer]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """For a change; not while what follows it is called."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".conf.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 def _read(path: Path) -> Iterator[tuple[str, str]]:
@@ -74,7 +87,8 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _write(path: Path, values: Mapping[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A value has one line.
     lines = [f"{key}: {value}".replace("\n", "").replace("\r", "") + "\n" for key, value in values.items()]
-    path.write_text("".join(["# univention_ base.conf\n", *sorted(lines)]), errors="surrogateescape")
+    new = path.with_suffix(".conf.temp")
+    new.write_text("".join(["# univention_ base.conf\n", *sorted(lines)]), errors="surrogateescape")
+    new.rename(path)
