@@ -50,7 +50,7 @@ def test_ranges_are_those_of_the_services(described: configparser.ConfigParser) 
     allowed = {item.key: item.allowed for item in declarations(registered().values())}
     for setting in SETTINGS:
         lines = described[setting.variable]
-        if lines["Type"] == "int":
+        if lines["Type"] in ("int", "portnumber"):
             found = [int(number) for number in re.findall("[0-9]+", allowed[setting.key])]
             assert (int(lines["Min"]), int(lines["Max"])) == (min(found), max(found))
         if "Regex" in lines:
