@@ -19,7 +19,7 @@ def configure() -> None:
         # The socket stays: while a service starts anew, Postfix waits and is not refused.
         systemd.restart(*deployment.SERVICES)
     elif running:
-        say("the services run. Postfix does not ask them yet: see univention-mtpolicyd-activate --help")
+        say("the services run. Postfix does not ask them yet; next: univention-mtpolicyd-activate --observe")
 
 
 def remove() -> None:

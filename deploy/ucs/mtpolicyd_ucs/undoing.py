@@ -4,6 +4,7 @@ A variable that somebody has changed since is his: it is left as it is, and told
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 
 from mtpolicyd_ucs import places
@@ -12,13 +13,16 @@ from mtpolicyd_ucs.telling import say
 
 
 class Changes:
-    """Of a variable: what it was, and what it was set to."""
+    """Of a variable: what it was, and what it was set to. Raises OSError if that cannot be read."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[str | None, str]] = {}
         if places.ACTIVATION.exists():
-            read = json.loads(places.ACTIVATION.read_text())
-            self._made = {name: (before, after) for name, (before, after) in read.items()}
+            try:
+                read = json.loads(places.ACTIVATION.read_text())
+                self._made = {name: (before, after) for name, (before, after) in read.items()}
+            except (ValueError, TypeError, AttributeError) as error:
+                raise OSError(f"{places.ACTIVATION} is damaged, so nothing can be undone by it") from error
 
     def __bool__(self) -> bool:
         return bool(self._made)
@@ -58,5 +62,8 @@ class Changes:
             return
         places.ACTIVATION.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = places.ACTIVATION.with_suffix(".new")
-        new.write_text(json.dumps(self._made, indent=1, sort_keys=True))
+        with new.open("w") as file:
+            file.write(json.dumps(self._made, indent=1, sort_keys=True))
+            file.flush()
+            os.fsync(file.fileno())
         new.replace(places.ACTIVATION)

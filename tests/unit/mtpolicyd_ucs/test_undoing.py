@@ -27,6 +27,8 @@ def ucr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
                 registry[name] = value
 
     monkeypatch.setattr(undoing, "change", change)
+    # Hundreds of files: none of them has to outlive a power loss.
+    monkeypatch.setattr("os.fsync", lambda _: None)
     monkeypatch.setattr(places, "ACTIVATION", tmp_path / "state/activation.json")
     return registry
 
@@ -70,3 +72,13 @@ def test_nobody_else_may_write_down_what_root_is_to_undo(ucr: dict[str, str]) ->
     Changes().make(ucr, {"a": "1"})
 
     assert places.ACTIVATION.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', "\0" * 100])
+def test_a_damaged_file_is_told_by_its_name(ucr: dict[str, str], text: str) -> None:
+    """A machine may lose its power; what was undone then would be a guess."""
+    places.ACTIVATION.parent.mkdir()
+    places.ACTIVATION.write_text(text)
+
+    with pytest.raises(OSError, match=f"{places.ACTIVATION} is damaged"):
+        Changes()
