@@ -1,14 +1,14 @@
 """A policy service that keeps what Postfix asks it, and says DUNNO, or REJECT if it is told to."""
 
 import socketserver
-import threading
-from typing import Self
+
+from tests.support.loopback import LoopbackServer
 
 # decision objects and counts at these alone.
 COUNTED = {"RCPT", "DATA", "END-OF-MESSAGE"}
 
 
-class Recorder:
+class Recorder(LoopbackServer):
     """Listens on a loopback port while the context is entered.
 
     Attributes:
@@ -34,21 +34,7 @@ class Recorder:
                     self.wfile.write(b"action=REJECT 5.7.1 recorded\n\n" if refused else b"action=DUNNO\n\n")
                     request = {}
 
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def asked(self, login: str) -> bool:
         """Whether there was a question that counts, about mail of this login, since the last `clear`."""

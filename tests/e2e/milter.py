@@ -2,15 +2,15 @@
 
 import socketserver
 import struct
-import threading
 from collections.abc import Callable
-from typing import Self
+
+from tests.support.loopback import LoopbackServer
 
 _ADD_RECIPIENT = 0x04  # SMFIF_ADDRCPT
 _SILENT = b"DAQK"  # macros, abort, quit: no reply
 
 
-class Milter:
+class Milter(LoopbackServer):
     """Listens on a loopback port while the context is entered.
 
     Args:
@@ -35,18 +35,4 @@ class Milter:
             def _say(self, reply: bytes) -> None:
                 self.wfile.write(struct.pack("!I", len(reply)) + reply)
 
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)

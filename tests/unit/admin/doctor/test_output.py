@@ -40,6 +40,17 @@ def test_a_finding_has_its_mend(tmp_path: Path) -> None:
     assert "    postconf -e 'smtpd_recipient_restrictions = check_policy_service" in text
 
 
+def test_a_terminal_has_colours(tmp_path: Path) -> None:
+    """Green for covered, bold red for what is not, and for the word that begins an error."""
+    file = io.StringIO()
+    console = Console(file=file, width=PIPE_COLUMNS, force_terminal=True, color_system="standard")
+    show(report(tmp_path, f"{CHECK}, {PERMITS}"), console)
+    show(report(tmp_path, f"{PERMITS}, {CHECK}"), console)
+
+    for coloured in ("\x1b[32mcovered", "\x1b[1;31mNOT COVERED", "\x1b[1;31merror: "):
+        assert coloured in file.getvalue()
+
+
 def test_german_is_told_too(tmp_path: Path) -> None:
     """The same, in German."""
     assert "NICHT ABGEDECKT" in shown(report(tmp_path, PERMITS)._replace(language="de"))
