@@ -121,6 +121,8 @@ class Reloader(Generic[S]):
     def _unwatched(self, reason: str) -> None:
         self._good.set(0)
         self._log.error("settings_no_longer_watched", reason=reason)
+        # Whoever asks still has them read.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
 
     async def _watch(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import Counter
 
@@ -52,7 +52,12 @@ class Reads:
             await self._places.acquire()
         finally:
             self._waiting -= 1
-        try:
-            return await asyncio.to_thread(read, *values)
-        finally:
-            self._places.release()
+        reading = asyncio.ensure_future(asyncio.to_thread(read, *values))
+        reading.add_done_callback(self._left)
+        # Who gives up has his place until the thread is free: it cannot be stopped.
+        return await asyncio.shield(reading)
+
+    def _left(self, reading: "asyncio.Future[Any]") -> None:
+        self._places.release()
+        if not reading.cancelled():
+            reading.exception()  # its asker has heard of it, or has gone

@@ -2,9 +2,9 @@
 
 A small job that comes while nothing else is to be done is done at once, in the event loop: handing it to a
 thread and back costs a request as much as half of its transaction. All else is the thread's: what gathers
-while a transaction runs, all jobs while the store is slow, busy or failing, and the housekeeping. So the
-event loop waits for a store that has become slow once, not again until it is quick. Nothing waits for a
-timer. What waits is bounded: more is turned away.
+while a transaction runs, all jobs while the store is failing, and for half a minute after it was slow or
+busy, and the housekeeping. So the event loop waits for a slow store once in half a minute. Nothing waits for
+a timer. What waits is bounded: more is turned away.
 """
 
 import asyncio
@@ -22,9 +22,11 @@ from quota.domain import Charge, ChargeResult, Item, Noted
 from quota.store.interface import Store, StoreBusyError, StoreError, TooManyChangesError
 
 MAX_ITEMS_PER_TRANSACTION = 2048
-# Done in the event loop: some milliseconds at most, and only while the last transaction was as quick.
+# Done in the event loop: some milliseconds at most, and only while all transactions of late were as quick.
 MAX_ITEMS_AT_ONCE = 128
 QUICK_SECONDS = 0.02
+# On a slow disk one transaction in a second waits for it (that which begins the WAL anew), the others do not.
+SLOW_FOR_SECONDS = 30.0
 # More than one stream may have open (chassis/item_server.py).
 MAX_ITEMS_WAITING = 16384
 MAX_ACTS_WAITING = 16
@@ -112,7 +114,7 @@ class Writer:
         self._chores_wait = False
         self._housekeeping_due = 0.0
         self._works = True
-        self._quick = True  # the last transaction of charges was
+        self._slow_until = 0.0
         self._told_failure = False
         self._failed_at = 0.0
         self._up = metrics.gauge("store_up", "1 if the last transaction was done, 0 if it failed.")
@@ -176,7 +178,7 @@ class Writer:
 
     def _done_at_once(self, job: _Job) -> bool:
         """Do a job in the event loop and deliver it, if it is small and the store free, quick and working."""
-        if len(job.items) > self._at_once or not (self._works and self._quick):
+        if len(job.items) > self._at_once or not self._works or time.monotonic() < self._slow_until:
             return False
         if not self._using_store.acquire(blocking=False):  # the thread keeps house of its own accord
             return False
@@ -201,6 +203,7 @@ class Writer:
     def _end(self, error: BaseException) -> None:
         """A bug: who knows what the store would do next. The service ends, and is started anew."""
         self._log.exception("writer_died")
+        self._at_once = 0  # nothing more is written
         self._jobs.put(None)
         self._loop.call_soon_threadsafe(self._died, f"the writer died: {error!r}")
 
@@ -308,6 +311,7 @@ class Writer:
             except StoreBusyError as error:
                 self._failed("apply", error)
                 if not patient:
+                    self._slow_until = time.monotonic() + SLOW_FOR_SECONDS
                     return None
                 if not any(items[index].expires_unix_ms for index in live):
                     # Nobody waits for these refusals: they must not hold up the charges behind them.
@@ -318,7 +322,8 @@ class Writer:
                 return [Failure.UNAVAILABLE] * len(items)
             else:
                 seconds = time.perf_counter() - started
-                self._quick = seconds < QUICK_SECONDS
+                if seconds >= QUICK_SECONDS and len(live) <= self._at_once:
+                    self._slow_until = time.monotonic() + SLOW_FOR_SECONDS
                 self._seconds["apply"].observe(seconds)
                 self._transactions.inc()
                 self._succeeded()

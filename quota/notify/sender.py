@@ -238,8 +238,9 @@ class Sender:
             self._unsettled.append(notification_id)
 
     def _settle_again(self) -> None:
-        unsettled, self._unsettled = self._unsettled, []
-        for notification_id in unsettled:
+        # As many at a time as are read: each may be a transaction in the event loop.
+        again, self._unsettled = self._unsettled[:MOST_READ], self._unsettled[MOST_READ:]
+        for notification_id in again:
             self._settle(notification_id)
 
     async def _look_at_backlog(self) -> None:

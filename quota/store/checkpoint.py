@@ -16,6 +16,7 @@ from pathlib import Path
 
 from chassis.logs import Logger
 from chassis.metrics import Metrics
+from quota.store.whereabouts import whereabouts
 
 INTERVAL_SECONDS = 1.0
 # 64 MiB in pages of 4 KiB.
@@ -39,6 +40,7 @@ class Checkpointer:
         # Whoever was killed may have left what was purged.
         self._cut = True
         self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # that the store has open
         self._using_file = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
@@ -63,6 +65,7 @@ class Checkpointer:
         with self._using_file:
             self._let_go()
             yield
+            self._file = None  # who raises has moved nothing
 
     def close(self) -> None:
         self._stop.set()
@@ -92,12 +95,17 @@ class Checkpointer:
 
     def _checkpoint(self) -> None:
         with self._using_file:
+            there = whereabouts(self._path)[0]
             if self._db is None:
+                if self._file is not None and there != self._file:
+                    # In its place the store's WAL stands: both would be spoilt.
+                    raise sqlite3.OperationalError("another file stands in the place of the database")
                 # The thread that lets go is another one.
                 self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
                 self._db.execute(f"PRAGMA busy_timeout = {CUT_WAIT_MS}")
             _, pages, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._wal_is_large = pages > LARGE_WAL_PAGES
+            self._file = self._file or there
             if self._cut:
                 self._cut_wal(self._db)
 

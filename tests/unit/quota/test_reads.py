@@ -52,3 +52,24 @@ async def test_who_gives_up_waiting_leaves_his_place(monkeypatch: pytest.MonkeyP
 
     assert await second == 0
     assert await reading
+
+
+async def test_who_gives_up_reading_keeps_his_place_until_the_thread_is_free() -> None:
+    """The thread cannot be stopped: another one would be one too many."""
+    reads = Reads(1, shed_reads(Observed().metrics))
+    started, gate = threading.Event(), threading.Event()
+
+    def read() -> bool:
+        started.set()
+        return gate.wait(10)
+
+    first = asyncio.create_task(reads.do(read))
+    assert await asyncio.to_thread(started.wait, 10)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    second = asyncio.create_task(reads.do(int))
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    gate.set()
+
+    assert await second == 0

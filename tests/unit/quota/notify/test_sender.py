@@ -276,6 +276,26 @@ async def test_what_was_delivered_is_not_delivered_again_while_the_store_fails(p
     assert posted.channel.tries == [b"user1", b"user2"]
 
 
+async def test_what_an_outage_of_the_store_has_left_is_taken_in_bites(
+    posted: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once would hold up the event loop."""
+    posted.store_works = False
+    posted.add(*range(1, 13))
+    async with posted.at_work():
+        await posted.until(lambda: len(posted.channel.tries) == 12)
+    posted.settled.clear()
+    posted.store_works = True
+    monkeypatch.setattr(module, "MOST_READ", 5)
+    taken = []
+    for _ in range(3):
+        posted.sender._settle_again()
+        taken.append(len(posted.settled))
+
+    assert taken == [5, 10, 12]
+    assert not posted.outbox.rows
+
+
 async def test_an_outbox_that_cannot_be_read_is_read_again(posted: Post) -> None:
     posted.outbox.problems = [StoreError("locked"), StoreError("locked")]
     posted.add(1)

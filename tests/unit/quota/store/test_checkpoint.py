@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -212,6 +212,27 @@ def test_a_checkpoint_that_fails_is_told_once_and_tried_again(path: Path) -> Non
     assert seen.log.events == ["checkpoint_failed", "checkpoints_work_again"]
     assert str(seen.log.lines[0]["reason"]) == "file is not a database"
     assert seen.sample("store_checkpoints_failed_total") == 2
+
+
+def test_a_file_in_the_place_of_the_stores_is_left_alone(tmp_path: Path, path: Path) -> None:
+    """An admin has put it there, which could not be undone: the WAL beside it is the store's."""
+    checkpointer, seen = observed_checkpointer(path)
+    with closing(SqliteStore(path, committed=checkpointer.committed)) as store:
+        store.apply([charge(instance=b"first")], NOON)
+        assert eventually(partial(counters_are, 1, path, tmp_path / "seen"))
+        other = tmp_path / "other"
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("VACUUM INTO ?", (str(other),))
+        before = other.read_bytes()
+        with suppress(OSError), checkpointer.kept_away():
+            other.replace(path)
+            raise OSError("no room to write the store anew")
+        for number in range(20):
+            store.apply([charge(account=b"account%d" % number)], NOON)
+        assert eventually(lambda: "checkpoint_failed" in seen.log.events)
+        checkpointer.close()
+
+        assert path.read_bytes() == before
 
 
 def test_without_a_commit_there_is_no_checkpoint(path: Path) -> None:
