@@ -6,10 +6,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import document
+from bench.awake import kept_awake
 from bench.build import BuildError, build
 from bench.debian import install_hint
 from bench.figures import figures
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
                 seconds=options.seconds,
             )
             run = _large if options.large else _minute if options.minute else _rounds
-            section, lines, wrong = run(plan, options)
+            with kept_awake(build("awake")) if options.awake else nullcontext():
+                section, lines, wrong = run(plan, options)
     except (BuildError, LoadError, StartProblem) as error:
         _say(f"bench: {error}")
         return 2
@@ -98,7 +101,7 @@ def _rounds(plan: Plan, options: argparse.Namespace) -> Outcome:
     lines += ["", *(f"- {subject.note}." for subject in present), ""]
     versions = {name: number for subject in present for name, number in subject.versions().items()}
     lines.append("Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()) + ".")
-    return "rates", lines, findings.get(ours[0], []) if ours else []
+    return "awake" if options.awake else "rates", lines, findings.get(ours[0], []) if ours else []
 
 
 def _large(plan: Plan, options: argparse.Namespace) -> Outcome:
@@ -135,12 +138,15 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--users", type=int, default=size.users, help="of the big state (%(default)s)")
     add("--charges", type=int, default=size.charges, help="of the big state (%(default)s)")
     add("--minute", action="store_true", help="us for one steady minute")
+    add("--awake", action="store_true", help="subjects on processors that are kept from halting")
     add("--minute-seconds", type=float, default=MINUTE_SECONDS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if unknown := set(options.only) - {subject.key for subject in SUBJECTS}:
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}")
     if options.rounds < 1:
         parser.error("--rounds is at least 1")
+    if options.awake and (options.large or options.minute):
+        parser.error("--awake is for the subjects beside each other")
     return options
 
 
