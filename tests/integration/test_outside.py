@@ -11,6 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from chassis.printable import as_text
 from protos import decision_pb2, quota_pb2
 from protos.decision_pb2_grpc import DecisionStub
 from protos.quota_pb2_grpc import QuotaStub
@@ -51,13 +52,15 @@ def test_mail_that_passes_is_logged_only_on_demand(services: Services, tmp_path:
 
 
 def test_a_login_cannot_forge_a_log_line(services: Services, policy: PolicyClient) -> None:
-    """Quotes, escapes and control bytes come out harmless."""
-    policy.ask(sasl_username='x" action=DUNNO \x1b[2J\x07\r\\', client_address=AMERICAN)
+    """Nor a sender: quotes, escapes and control bytes come out harmless."""
+    hostile = 'x" action=DUNNO \x1b[2J\x07\r\\'
+    policy.ask(sasl_username=hostile, sender=hostile, client_address=AMERICAN)
     log = services.log("decision")
 
     assert log.isascii()
     assert all(character.isprintable() for character in log.replace("\n", ""))
-    assert 'login="x\\" action=DUNNO ' in log
+    assert 'sender="x\\" action=DUNNO ' in log
+    assert as_text(hostile.encode()) in log
 
 
 @pytest.mark.parametrize("name", SERVICES)
