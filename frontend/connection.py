@@ -7,10 +7,9 @@ from typing import Protocol, cast
 
 from frontend.policy_wire import PolicyParser, PolicyRequest, WireError
 
-# What is read at a time, and what may wait to be written: as many clients as there may be can send without
-# end and never read, and all that is kept of each is this and one request.
-READ_BYTES = 16 * 1024
-WRITE_BYTES = 16 * 1024
+# As many clients as there may be can send without end and never read: all that is kept of each is this much,
+# one request, and one reply that the system does not take. Postfix sends a request of less than a kilobyte.
+READ_BYTES = 4 * 1024
 # One for all: what was read is copied out before anything else is read.
 _chunk = bytearray(READ_BYTES)
 
@@ -85,7 +84,7 @@ class PolicyConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._transport.set_write_buffer_limits(high=0)
         if not self._connections.opened(self):
             self._transport.abort()
 

@@ -7,24 +7,38 @@ when its standard input ends, how many bytes the service has taken.
 import select
 import socket
 import sys
-from contextlib import suppress
 
 from tests.support.policy import encode, request
 
 
 def main(port: int, connections: int, login: str) -> None:
-    block = encode(request(sasl_username=login, instance="1f2a.1.0.0")) * 200
-    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
-    for sock in sockets:
-        sock.setblocking(False)
+    block = memoryview(encode(request(sasl_username=login, instance="1f2a.1.0.0")) * 200)
+    deaf = [Deaf(port, block) for _ in range(connections)]
     print("connected", flush=True)  # noqa: T201 - the test reads it
-    sent = 0
     while not select.select([sys.stdin], [], [], 0.1)[0]:
-        for sock in sockets:
-            with suppress(BlockingIOError):
-                while True:
-                    sent += sock.send(block)
-    print(sent, flush=True)  # noqa: T201
+        for client in deaf:
+            client.send()
+    print(sum(client.sent for client in deaf), flush=True)  # noqa: T201
+
+
+class Deaf:
+    """One connection, with as little room for replies as the system allows."""
+
+    def __init__(self, port: int, block: memoryview) -> None:
+        self._block = block
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        self._socket.connect(("127.0.0.1", port))
+        self._socket.setblocking(False)
+        self.sent = 0
+
+    def send(self) -> None:
+        """Send what the service takes now, whole requests one after another."""
+        try:
+            while True:
+                self.sent += self._socket.send(self._block[self.sent % len(self._block) :])
+        except BlockingIOError:
+            pass
 
 
 if __name__ == "__main__":
