@@ -19,14 +19,13 @@ Each file of tests/doctor/corpus is one pair:
     [[trial]]   further mails: sender, recipient
 """
 
-import os
 import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from admin.doctor.clients import Origin
-from tests.e2e.postfix import LOCAL
+from tests.e2e.postfix import LOCAL, settle
 from tests.support.programs import require_program, unmet
 
 DIRECTORY = Path(__file__).with_name("corpus")
@@ -79,12 +78,6 @@ class Case(NamedTuple):
         if self.ucr:
             lines = (f"{key}: {value}\n" for key, value in self.ucr.items())
             (directory / "base.conf").write_text("# univention\n" + "".join(lines))
-
-
-def settle(directory: Path) -> None:
-    """Postfix waits until its files have been left alone for a while: let them be old."""
-    for name in ("main.cf", "master.cf"):
-        os.utime(directory / name, (1, 1))
 
 
 def require_tables(*kinds: str) -> None:

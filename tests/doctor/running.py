@@ -18,7 +18,7 @@ from pathlib import Path
 from admin.doctor.clients import Kind
 from admin.doctor.entrances import Entrance, Way, entrances
 from admin.doctor.postconf import Postconf
-from tests.doctor.corpus import LOGIN, Case, Trial, settle
+from tests.doctor.corpus import LOGIN, Case, Trial
 from tests.doctor.recorder import Recorder
 from tests.e2e.postfix import (
     COMMAND_SECONDS,
@@ -29,6 +29,7 @@ from tests.e2e.postfix import (
     PACKAGES,
     PASSWORD,
     Postfix,
+    settle,
 )
 from tests.e2e.smtp import Session
 from tests.support.ports import free_port
@@ -139,10 +140,6 @@ class Ground(Postfix):
             timeout=COMMAND_SECONDS,
         )
         wait_until(lambda: f"to=<{recipient}>" in self.log(), what="the mail is delivered")
-
-    @property
-    def master(self) -> int:
-        return int((self.directory / "queue" / "pid" / "master.pid").read_text())
 
 
 class Run:

@@ -119,6 +119,7 @@ class Postfix:
             self.directory = Path(tempfile.mkdtemp(prefix="mtpolicyd-postfix-", dir=self.parent))
             stack.callback(shutil.rmtree, self.directory)
             self._write_configuration()
+            settle(self.directory / "config")
             stack.callback(self._end)
             self._run("start")
             self._stack = stack.pop_all()
@@ -207,18 +208,32 @@ class Postfix:
     def _end(self) -> None:
         try:
             if self._processes():
-                self._run("stop")
+                # What `postfix stop` does before it sleeps a second.
+                os.kill(self.master, signal.SIGTERM)
                 wait_until(lambda: not self._processes(), seconds=END_SECONDS, what="Postfix ends")
         finally:
             for process in self._processes():
                 os.kill(process, signal.SIGKILL)
             wait_until(lambda: not self._processes(), seconds=END_SECONDS, what="Postfix is killed")
 
+    @property
+    def master(self) -> int:
+        """Process id of master(8). Raises FileNotFoundError if it was never started."""
+        return int((self.directory / "queue" / "pid" / "master.pid").read_text())
+
     def _processes(self) -> list[int]:
         """What runs of this Postfix: master(8) and its children are one session."""
-        pid_file = self.directory / "queue" / "pid" / "master.pid"
-        master = pid_file.read_text().strip() if pid_file.exists() else ""
-        return [process for process, session in sessions() if str(session) == master]
+        try:
+            master = self.master
+        except FileNotFoundError:
+            return []
+        return [process for process, session in sessions() if session == master]
+
+
+def settle(directory: Path) -> None:
+    """Postfix waits until its files have been left alone for a while: let them be old."""
+    for name in ("main.cf", "master.cf"):
+        os.utime(directory / name, (1, 1))
 
 
 def sessions() -> Iterator[tuple[int, int]]:

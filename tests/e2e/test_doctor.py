@@ -17,11 +17,10 @@ from admin.doctor.examination import examine
 from admin.doctor.postconf import Postconf
 from admin.doctor.verdict import Answer
 from chassis.sockets import Listeners
-from tests.doctor.corpus import settle
 from tests.doctor.recorder import Recorder
 from tests.e2e.conftest import LIMIT
 from tests.e2e.milter import Milter
-from tests.e2e.postfix import PASSWORD, Postfix, policy_check, smtpd
+from tests.e2e.postfix import PASSWORD, Postfix, policy_check, settle, smtpd
 from tests.support.ctl import Ctl
 from tests.support.programs import require_root
 from tests.support.services import Services, wait_until
@@ -57,7 +56,6 @@ class Filtering(Postfix):
         with (config / "master.cf").open("a") as file:
             file.write("onward unix - - n - - smtp\n")
             file.write(f"copying unix n - n - 0 cleanup -o always_bcc={ADDED}\n")
-        settle(config)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from admin.doctor.examination import Examination, examine
 from admin.doctor.mends import Bench
 from admin.doctor.postconf import Postconf
 from chassis.sockets import Listeners
-from tests.doctor.corpus import settle
+from tests.e2e.postfix import settle
 from tests.support.programs import require_program
 
 OURS = OurService(Listeners(("127.0.0.1",), 12345))

@@ -10,6 +10,7 @@ from admin.doctor.examination import examine
 from admin.doctor.mends import without_blanks
 from admin.doctor.postconf import Postconf
 from admin.doctor.verdict import Answer
+from tests.e2e.postfix import settle
 from tests.unit.admin.doctor.pairs import CHECK, OURS, PERMITS, SMTP, SUBMISSION, bench, examined
 
 OWN = " -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject"
@@ -39,6 +40,7 @@ def test_the_commands_mend_it(tmp_path: Path, recipient: str, master: str) -> No
         words = shlex.split(command)
         assert words[0] == "postconf"
         subprocess.run([words[0], "-c", tmp_path, *words[1:]], check=True)
+        settle(tmp_path)
     after = examine(Postconf(tmp_path), OURS)
 
     assert before.answer is Answer.NOT_COVERED

@@ -62,8 +62,10 @@ def test_compiled_tables_are_dumped(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_read_is_said(name: str) -> None:
     """Nothing is guessed."""
-    assert read_table(name).unread
-    assert not read_table(name).entries
+    table = read_table(name)
+
+    assert table.unread
+    assert not table.entries
 
 
 def test_a_line_that_is_no_rule_is_not_passed_over(tmp_path: Path) -> None:
