@@ -90,6 +90,7 @@ def test_a_stream_that_breaks_inside_a_batch(
         assert_nobody_noticed(load, services, asked)
 
 
+@pytest.mark.full
 def test_a_far_peer_is_reached(tmp_path: Path) -> None:
     """Half a second there and back: a handshake takes longer than the pause between two tries."""
     with (

@@ -110,6 +110,7 @@ def test_midnight_begins_a_day_and_setting_the_clock_back_does_not(
     assert left(user.send(2)) == 1
 
 
+@pytest.mark.full
 def test_midnight_passes_under_load(services: Services, clock: WallClock) -> None:
     """What was accepted is charged, to one of the two days, and neither is exceeded."""
     clock.set("2026-11-23 23:55")

@@ -37,6 +37,7 @@ def test_without_quota_foreign_mail_is_still_refused(own: Services) -> None:
     assert ask(own, sasl_username="")[0] == "DUNNO"
 
 
+@pytest.mark.full
 def test_without_decision_mail_without_a_login_passes_at_once(own: Services) -> None:
     """Whatever happens behind the frontend, inbound mail neither waits nor is refused."""
     own.kill("decision")
@@ -47,6 +48,7 @@ def test_without_decision_mail_without_a_login_passes_at_once(own: Services) -> 
     assert ask(own)[0].startswith("DEFER 4.3.0")
 
 
+@pytest.mark.full
 def test_the_failure_action_is_dunno_by_default(tmp_path: Path) -> None:
     """Mail with a login passes unchecked while decision is away, and that is counted."""
     with running(tmp_path) as services:
@@ -59,10 +61,14 @@ def test_the_failure_action_is_dunno_by_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "stopped_seconds"),
     [
-        pytest.param(name, seconds, id=f"{name}-{seconds}s")
+        pytest.param(
+            *(name, seconds),
+            id=f"{name}-{seconds}s",
+            marks=() if (name, seconds) == ("quota", 4) else pytest.mark.full,
+        )
         for name in DEADLINE_SECONDS
         # Shorter than the deadline, longer than it, and an outage that is old.
-        for seconds in ((0.5, 4, 8) if FULL else (4,))
+        for seconds in (0.5, 4, 8)
     ],
 )
 def test_a_service_that_hangs_costs_no_more_than_the_deadline(
@@ -98,6 +104,7 @@ def test_a_service_that_hangs_costs_no_more_than_the_deadline(
     load.books.assert_balanced(held, besides=["afterwards"])
 
 
+@pytest.mark.full
 def test_a_frontend_that_hangs_answers_when_it_goes_on(held: Services) -> None:
     """Shorter than the time-out of Postfix: whoever waited is answered on the connection that he has."""
     with Load(held.port) as load:
@@ -118,6 +125,7 @@ def test_a_frontend_that_hangs_answers_when_it_goes_on(held: Services) -> None:
     load.books.assert_balanced(held)
 
 
+@pytest.mark.full
 def test_an_old_outage_is_answered_at_once_and_ends_by_itself(own: Services) -> None:
     """After five seconds nobody waits; when decision is back, mail is checked again; two log lines."""
     own.kill("decision")

@@ -78,6 +78,7 @@ def test_sighup_ends_no_service_that_is_being_started(configured: Services) -> N
     assert b"SIGHUP" not in output.read_bytes()
 
 
+@pytest.mark.full
 def test_sighup_ends_no_service_that_is_being_stopped(configured: Services) -> None:
     """Whoever waits for an answer gets it."""
     try:

@@ -146,7 +146,11 @@ def test_a_store_that_refuses_writes_is_used_again_when_it_takes_them(tmp_path: 
 
 @pytest.mark.parametrize(
     "gone",
-    [("",), pytest.param(("-wal",), marks=pytest.mark.full), ("", "-wal", "-shm")],
+    [
+        pytest.param(("",), marks=pytest.mark.full),
+        pytest.param(("-wal",), marks=pytest.mark.full),
+        ("", "-wal", "-shm"),
+    ],
     ids=["database", "wal", "all"],
 )
 def test_files_that_are_removed_are_written_anew(tmp_path: Path, gone: tuple[str, ...]) -> None:
@@ -170,6 +174,7 @@ def test_files_that_are_removed_are_written_anew(tmp_path: Path, gone: tuple[str
         load.books.assert_balanced(services)
 
 
+@pytest.mark.full
 def test_checkpoints_that_fail_are_counted(tmp_path: Path) -> None:
     """The WAL takes what is charged; that it only grows is seen before the disk is full."""
     with running_for_load(tmp_path) as services:

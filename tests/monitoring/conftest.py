@@ -1,4 +1,4 @@
-"""One scenario for all tests of this folder."""
+"""One scenario for all tests that need it."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,6 @@
 """docs/MONITORING.md and the runbooks say what is."""
 
 import re
-import subprocess
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -9,51 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from chassis import ctl
-from tests.monitoring.metrics_table import ORDER, exposition, in_document, table
 from tests.monitoring.rules import RUNBOOKS
-from tests.monitoring.scenario import Scenario
-from tests.support.programs import require_program
 from tests.support.protos import ROOT
 
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 EVERY_PAGE = pytest.mark.parametrize(
     "page", [*PAGES, ROOT / "docs/MONITORING.md", ROOT / "docs/admin.md"], ids=lambda page: page.stem
 )
-
-
-def test_the_table_of_metrics_is_current(scenario: Scenario) -> None:
-    """After a change: python -m tests.monitoring.metrics_table."""
-    assert in_document() == table(scenario.services)
-
-
-def test_promtool_finds_nothing_odd_in_the_metrics(scenario: Scenario) -> None:
-    """Names, units and help texts, as Prometheus' authors want them."""
-    promtool = require_program("promtool", packages="prometheus")
-    for name in ORDER:
-        # What prometheus_client adds to every Python process is its own.
-        lines = [line for line in exposition(scenario.services, name).splitlines() if "python_" not in line]
-        text = "\n".join(lines) + "\n"
-        done = subprocess.run(
-            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
-        )
-        assert (done.returncode, done.stdout + done.stderr) == (0, "")
-
-
-def test_the_number_of_series_is_what_the_document_says(scenario: Scenario) -> None:
-    """All that are scraped, and those of countries, to within a tenth."""
-    series = [
-        line
-        for name in ORDER
-        for line in exposition(scenario.services, name).splitlines()
-        if not line.startswith("#")
-    ]
-    told = re.search(
-        r"Some (\d+) series, of which (\d+) are countries", (ROOT / "docs/MONITORING.md").read_text()
-    )
-
-    assert told
-    countries = [line for line in series if line.startswith("mtpolicyd_blocks_total")]
-    assert [len(series), len(countries)] == pytest.approx([int(number) for number in told.groups()], rel=0.1)
 
 
 @EVERY_PAGE

@@ -1,12 +1,19 @@
-"""Every query of every panel, asked of a Prometheus that has scraped real services with stolen accounts."""
+"""Every query of every panel, asked of a Prometheus that has scraped real services with stolen accounts.
+
+And what these services' metrics are: whatever needs the scenario stands in this file, so that of the
+processes that run the tests only one plays it.
+"""
 
 import math
+import re
+import subprocess
 from collections.abc import Mapping
 
 import promql_parser
 import pytest
 
 from tests.monitoring.boards import Query, boards, expressions, filled, nodes, parse, queries, selectors
+from tests.monitoring.metrics_table import ORDER, exposition, in_document, table
 from tests.monitoring.rules import alerts, recorded, rules
 from tests.monitoring.scenario import (
     BR_REFUSED,
@@ -20,6 +27,8 @@ from tests.monitoring.scenario import (
     WITHOUT_LOGIN,
     Scenario,
 )
+from tests.support.programs import require_program
+from tests.support.protos import ROOT
 from tests.support.services import SERVICES
 
 BY_COUNTRY = {"account": STOLEN, "reason": "country"}
@@ -209,3 +218,38 @@ def test_every_metric_and_label_exists(scenario: Scenario) -> None:
 def test_every_recorded_series_is_there(scenario: Scenario) -> None:
     assert {name for name in recorded() if scenario.prometheus.series(f'{{__name__="{name}"}}')} == recorded()
     assert alerts()
+
+
+def test_the_table_of_metrics_is_current(scenario: Scenario) -> None:
+    """After a change: python -m tests.monitoring.metrics_table."""
+    assert in_document() == table(scenario.services)
+
+
+def test_promtool_finds_nothing_odd_in_the_metrics(scenario: Scenario) -> None:
+    """Names, units and help texts, as Prometheus' authors want them."""
+    promtool = require_program("promtool", packages="prometheus")
+    for name in ORDER:
+        # What prometheus_client adds to every Python process is its own.
+        lines = [line for line in exposition(scenario.services, name).splitlines() if "python_" not in line]
+        text = "\n".join(lines) + "\n"
+        done = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_number_of_series_is_what_the_document_says(scenario: Scenario) -> None:
+    """All that are scraped, and those of countries, to within a tenth."""
+    series = [
+        line
+        for name in ORDER
+        for line in exposition(scenario.services, name).splitlines()
+        if not line.startswith("#")
+    ]
+    told = re.search(
+        r"Some (\d+) series, of which (\d+) are countries", (ROOT / "docs/MONITORING.md").read_text()
+    )
+
+    assert told
+    countries = [line for line in series if line.startswith("mtpolicyd_blocks_total")]
+    assert [len(series), len(countries)] == pytest.approx([int(number) for number in told.groups()], rel=0.1)

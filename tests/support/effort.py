@@ -1,6 +1,7 @@
 """How much the fault tests do, and how patient they are; each by a variable of the environment.
 
-`make test` does a few rounds of everything, `make test-faults` the full number.
+`make test` does a few rounds of one or two tests for each kind of fault, `make test-faults` the full number of all
+of them.
 """
 
 import os
