@@ -1,7 +1,6 @@
 """How much the fault tests do, and how patient they are; each by a variable of the environment.
 
-`make test` does a few rounds of one or two tests for each kind of fault, `make test-faults` the full number of all
-of them.
+`make test` does a few rounds of some tests of each kind of fault, `make test-faults` the full number of all.
 """
 
 import os

@@ -1,5 +1,6 @@
 """An admin's `ucr`, over a directory of its own, with the files of our package."""
 
+import copy
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,6 @@ class Ucr:
 
     def __init__(self, root: Path, *, mtpolicyctl: str = NOTHING_TO_ASK) -> None:
         self.root = root
-        self._site = root / "site"
         self._site.mkdir(parents=True)
         (self._site / "sitecustomize.py").write_text(SITE.format(root=str(root)))
         self.program("usr/bin/mtpolicyctl", mtpolicyctl)
@@ -67,7 +67,28 @@ class Ucr:
             place = root / "etc/univention" / target
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(UCS / source, place)
-        self.settings_file = root / "etc/univention-mtpolicyd/settings.toml"
+
+    def copied_to(self, root: Path) -> "Ucr":
+        """The same with all that was written, at another root: what takes a second need not be done again.
+
+        A file that names the old root names the new one instead.
+        """
+        shutil.copytree(self.root, root, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        old, new = bytes(self.root), bytes(root)
+        for path in root.rglob("*"):
+            if path.is_file() and old in (content := path.read_bytes()):
+                path.write_bytes(content.replace(old, new))
+        other = copy.copy(self)
+        other.root = root
+        return other
+
+    @property
+    def settings_file(self) -> Path:
+        return self.root / "etc/univention-mtpolicyd/settings.toml"
+
+    @property
+    def _site(self) -> Path:
+        return self.root / "site"
 
     @property
     def environment(self) -> Mapping[str, str]:

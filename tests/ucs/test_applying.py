@@ -25,10 +25,10 @@ CONTAINERS = "univention-mtpolicyd-compose.service"
 DROP_IN = "etc/systemd/system/univention-mtpolicyd-frontend.socket.d/listen.conf"
 
 
-@pytest.fixture
-def ucr(tmp_path: Path) -> Ucr:
+@pytest.fixture(scope="module")
+def registered_once(tmp_path_factory: pytest.TempPathFactory) -> Ucr:
     """With systemd running, and our unit enabled and active."""
-    root = tmp_path / "ucs"
+    root = tmp_path_factory.mktemp("registered") / "ucs"
     ucr = Ucr(root, mtpolicyctl=checking(root / "var/lib/univention-mtpolicyd"))
     (root / "run/systemd/system").mkdir(parents=True)
     for kind, units in {"is-active": (WHOLE, SOCKET, FRONTEND), "is-enabled": (WHOLE,)}.items():
@@ -38,6 +38,12 @@ def ucr(tmp_path: Path) -> Ucr:
     ucr("register", "univention-mtpolicyd")
     ucr.called()
     return ucr
+
+
+@pytest.fixture
+def ucr(registered_once: Ucr, tmp_path: Path) -> Ucr:
+    """The same, of the test's own."""
+    return registered_once.copied_to(tmp_path / "ucs")
 
 
 def test_a_change_that_the_services_take_by_themselves_starts_nothing(ucr: Ucr) -> None:

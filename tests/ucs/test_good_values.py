@@ -15,12 +15,17 @@ from tests.ucs.test_template import HOSTILE
 WRONG = ("mtpolicyd/port=99999", "mtpolicyd/debug=9", "mtpolicyd/allowedcountries=Germany")
 
 
-@pytest.fixture
-def ucr(tmp_path: Path) -> Ucr:
-    root = tmp_path / "ucs"
+@pytest.fixture(scope="module")
+def registered_once(tmp_path_factory: pytest.TempPathFactory) -> Ucr:
+    root = tmp_path_factory.mktemp("registered") / "ucs"
     ucr = Ucr(root, mtpolicyctl=checking(root / "var/lib/univention-mtpolicyd"))
     ucr("register", "univention-mtpolicyd")
     return ucr
+
+
+@pytest.fixture
+def ucr(registered_once: Ucr, tmp_path: Path) -> Ucr:
+    return registered_once.copied_to(tmp_path / "ucs")
 
 
 def values(ucr: Ucr) -> dict[str, Any]:
