@@ -76,6 +76,8 @@ class Checkpointer:
         failing = False
         while self._work.wait() and not self._stop.wait(INTERVAL_SECONDS):
             self._work.clear()
+            if self._stop.is_set():  # close() came after the pause, and what it has set was just cleared
+                break
             try:
                 self._checkpoint()
             except sqlite3.Error as error:

@@ -52,6 +52,24 @@ def store(path: Path, checkpointer: Checkpointer) -> Iterator[SqliteStore]:
     store.close()
 
 
+def test_an_end_that_comes_when_a_pause_is_over_is_noticed(
+    checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before the thread forgets that there was something to do."""
+    forget = checkpointer._work.clear
+
+    def end_and_forget() -> None:
+        checkpointer._stop.set()
+        checkpointer._work.set()
+        forget()
+
+    monkeypatch.setattr(checkpointer._work, "clear", end_and_forget)
+    checkpointer.committed()
+
+    checkpointer._thread.join(WAIT_SECONDS)
+    assert not checkpointer._thread.is_alive()
+
+
 def eventually(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
