@@ -6,8 +6,10 @@ The levels are those of `MTPOLICYD_DEBUG`.
 
 import os
 import select
+import stat
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, MutableMapping
 from enum import IntEnum
 from pathlib import Path
@@ -93,6 +95,9 @@ class LineSink:
             self._descriptor = None
         self._poll = select.poll()
         if self._descriptor is not None:
+            if (own := _opened_again(self._descriptor)) is not None:
+                weakref.finalize(self, os.close, own)
+                self._descriptor = own
             self._poll.register(self._descriptor, select.POLLOUT)
 
     def msg(self, line: str) -> None:
@@ -109,6 +114,25 @@ class LineSink:
         except (OSError, ValueError):
             pass
         self.on_lost()
+
+
+def _opened_again(descriptor: int) -> int | None:
+    """A pipe or a terminal, opened once more, for this process alone and never to wait; None if it cannot be.
+
+    A terminal polls as writable while it takes a single byte, and waits for its reader with the rest. The
+    other processes that write to a pipe may fill it behind the poll. To set O_NONBLOCK on the descriptor
+    itself would set it for those too.
+    """
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            return os.open(
+                f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            )
+    except OSError:
+        # It may be another user's, or the pipe's reader is gone.
+        pass
+    return None
 
 
 def open_log(*, service: str, debug: int, log_format: str, stream: TextIO | None = None) -> Logger:

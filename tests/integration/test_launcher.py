@@ -1,5 +1,7 @@
 """`mtpolicyctl run` with the real services."""
 
+import os
+import pty
 import signal
 import subprocess
 import time
@@ -112,6 +114,28 @@ def test_output_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
         assert time.monotonic() - started < 1
         assert refusal_takes(services.port) < 1
         assert services.metric("frontend", "mtpolicyd_log_lines_lost_total") > 0
+
+
+def test_a_terminal_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    """Its window hangs, or the connection to it: unlike a pipe it has room for the beginning of a line."""
+    services = Services(tmp_path)
+    master, slave = pty.openpty()
+    try:
+        with launched(services, stdout=slave) as process:
+            wait_until(lambda: answers(services.port), seconds=20, what="it is up")
+            services.wait_connected()
+            for _ in range(1500):
+                with PolicyClient(services.port) as client:
+                    client.socket.sendall(b"garbage\n\n")
+            with PolicyClient(services.port, timeout=5) as client:
+                assert client.ask(sasl_username="") == "DUNNO"
+            assert refusal_takes(services.port) < 1
+            assert services.metric("frontend", "mtpolicyd_log_lines_lost_total") > 0
+            process.terminate()
+            assert process.wait(20) == 0
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 def test_a_full_disk_under_the_log_changes_no_answer(tmp_path: Path) -> None:
