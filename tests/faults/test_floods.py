@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.effort import FULL, STANDSTILL
-from tests.support.policy import PolicyClient, encode, request
+from tests.support.policy import AMERICAN, PolicyClient, encode, request
 from tests.support.programs import unmet
 from tests.support.protos import ROOT
 from tests.support.services import Services, running, wait_until
@@ -185,6 +185,42 @@ def test_clients_that_never_read(services: Services, login: str) -> None:
     good.assert_well_served()
     assert sent > 100 * MEGABYTE
     assert growth < 20 * MEGABYTE
+
+
+@pytest.mark.full
+def test_headers_without_end_at_the_metrics_port(services: Services) -> None:
+    """Each is a closed connection: nothing of it stays, and nothing is logged."""
+    before = pss(services)
+    logged = len(services.log("frontend"))
+    good = GoodClients(services.port)
+    field = b"x: " + b"x" * 4000 + b"\r\n"
+    end = time.monotonic() + FLOOD_SECONDS
+    with good.asking():
+        while time.monotonic() < end:
+            with connected(services.metrics_ports["frontend"], 10) as sockets:
+                for sock in sockets:
+                    sock.settimeout(10)
+                    with suppress(ConnectionError):
+                        sock.sendall(b"GET /metrics HTTP/1.1\r\n")
+                        for _ in range(1000):
+                            sock.sendall(field)
+        growth = pss(services) - before
+    good.assert_well_served()
+    assert growth < 20 * MEGABYTE
+    assert len(services.log("frontend")) == logged
+
+
+def test_connections_to_the_metrics_ports_take_nobody_a_descriptor(services: Services) -> None:
+    """As many as there may be of Postfix: mail is checked all the same, for the first time too."""
+    with ExitStack() as stack:
+        for port in services.metrics_ports.values():
+            stack.enter_context(connected(port, USUAL_FILES + 100))
+        with PolicyClient(services.port) as client:
+            assert client.ask(client_address=AMERICAN).startswith("REJECT")
+            assert client.ask() == "DUNNO"
+        assert services.metric("quota", "mtpolicyd_charges_total", outcome="charged") == 1
+        for name in services.processes:
+            assert services.metric(name, "process_open_fds") < USUAL_FILES / 4
 
 
 @pytest.mark.full

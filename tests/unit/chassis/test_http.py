@@ -4,12 +4,20 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from chassis.http import LAG_PROBE_SECONDS, measure_lag, metrics_server
+from chassis import http
+from chassis.http import (
+    LAG_PROBE_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_REQUEST_BYTES,
+    measure_lag,
+    metrics_server,
+)
 from chassis.settings import Address
 from chassis.tasks import background
 from tests.support.observed import Observed
@@ -105,6 +113,93 @@ async def test_the_port_is_free_afterwards() -> None:
         await fetch(address, "/healthz")
     async with metrics_server(address, Observed().metrics, asyncio.Event()):
         assert (await fetch(address, "/healthz"))[0] == 200
+
+
+async def answer_to(address: Address, data: bytes) -> bytes:
+    """All that is said to these bytes until the connection is closed, by an end or by a reset."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    answer = b""
+    try:
+        writer.write(data)
+        while part := await reader.read(65536):
+            answer += part
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("data", "beginning", "end"),
+    [
+        (b"HEAD /healthz HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n"),
+        (b"GET /healthz?x=1 HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"\r\n\r\nok\n"),
+        (b"GET /healthz HTTP/1.1\r\n\r\n" * 100, b"HTTP/1.1 200 OK\r\n", b"\r\n\r\nok\n"),
+        (b"GET /healthz\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n", b"\n"),
+        (b"\xff\0\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n", b"\n"),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 2 * MAX_REQUEST_BYTES, b"", b""),
+        (b"X: x\r\n" * MAX_REQUEST_BYTES, b"", b""),
+    ],
+    ids=["HEAD", "1.0", "pipelined", "0.9", "senseless", "a long line", "many lines"],
+)
+async def test_a_connection_has_one_answer_at_most(data: bytes, beginning: bytes, end: bytes) -> None:
+    """Then it is closed, and what else it has sent is not read."""
+    address = Address("127.0.0.1", free_port())
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
+        answer = await asyncio.wait_for(answer_to(address, data), 5)
+
+    assert answer.startswith(beginning)
+    assert answer.endswith(end)
+    assert answer.count(b"HTTP/1.1") == (1 if beginning else 0)
+
+
+async def test_those_that_wait_longest_give_way() -> None:
+    """However many connect and send nothing, who asks is answered, and few descriptors are held."""
+    address = Address("127.0.0.1", free_port())
+    idle = [socket.socket() for _ in range(5 * MAX_CONNECTIONS)]
+    async with metrics_server(address, Observed().metrics, asyncio.Event()):
+        with ExitStack() as stack:
+            for sock in idle:
+                stack.enter_context(sock).setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
+            assert (await fetch(address, "/healthz"))[0] == 200
+            await asyncio.sleep(0.1)
+
+            assert len([sock for sock in idle if is_open(sock)]) < MAX_CONNECTIONS
+            assert is_open(idle[-1])
+
+
+def is_open(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+async def test_a_slow_one_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that sends half a request, nor one that does not read."""
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 0.1)
+    address = Address("127.0.0.1", free_port())
+    seen = Observed()
+    seen.metrics.counter("things_total", "x" * 20_000_000)
+    async with metrics_server(address, seen.metrics, asyncio.Event()):
+        assert await asyncio.wait_for(answer_to(address, b"GET /metrics"), 5) == b""
+        loop = asyncio.get_running_loop()
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, (address.host, address.port))
+            deaf.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(0.5)
+            # What the system had taken by then comes still, and no more.
+            received = 0
+            with suppress(ConnectionError):
+                while part := await asyncio.wait_for(loop.sock_recv(deaf, 1_000_000), 5):
+                    received += len(part)
+    assert received < 20_000_000
 
 
 @in_virtual_time
