@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 import json
+import socket
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
-from aiohttp import hdrs
+from aiohttp import AddrInfoType, hdrs
 from yarl import URL
 
 from chassis.retry_after import retry_after_seconds
@@ -24,6 +25,9 @@ TIMESTAMP = "X-Mtpolicyd-Timestamp"
 # draft-ietf-httpapi-idempotency-key-header
 IDEMPOTENCY_KEY = "Idempotency-Key"
 MIN_SECRET_BYTES = 16
+# What is received at a time: of a receiver that sends provisional answers without end (1xx, of 25 bytes) the
+# event loop takes this much in one turn, and has charges to answer.
+RECEIVE_BYTES = 4096
 # Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470, 6585): any other 4xx is for ever.
 _PASSING = (408, 425, 429)
 
@@ -67,7 +71,7 @@ class WebhookChannel:
         try:
             async with (
                 aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(resolver=Resolver()),
+                    connector=aiohttp.TCPConnector(resolver=Resolver(), socket_factory=_socket),
                     cookie_jar=aiohttp.DummyCookieJar(),
                     timeout=timeout,
                     trust_env=True,
@@ -103,6 +107,12 @@ class WebhookChannel:
             secret = await read_secret(self._secret_file, at_least_bytes=MIN_SECRET_BYTES)
             headers[SIGNATURE] = sign(secret, timestamp, body)
         return headers
+
+
+def _socket(address: AddrInfoType) -> socket.socket:
+    sock = socket.socket(*address[:3])
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    return sock
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:

@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import hmac
+import socket
+import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -13,6 +16,7 @@ from yarl import URL
 
 from quota.notify.interface import NotDeliveredError, RefusedError
 from quota.notify.webhook import WebhookChannel, sign
+from tests.support.effort import STANDSTILL
 from tests.support.loops import in_uvloop
 from tests.support.notifications import HOST, notification
 from tests.support.ports import free_port
@@ -173,6 +177,30 @@ async def test_a_body_that_never_ends_is_not_waited_for() -> None:
 
     async with scripted(drip) as port:
         assert await channel(f"http://127.0.0.1:{port}/").deliver(notification()) == "HTTP 200 OK"
+
+
+@in_uvloop
+async def test_provisional_answers_without_end_hold_nobody_up() -> None:
+    """The event loop, which answers charges, has other turns between them (RFC 9110, 15.2)."""
+
+    def flood(server: socket.socket) -> None:
+        with server.accept()[0] as sock, suppress(ConnectionError):
+            while True:
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        flooding = threading.Thread(target=flood, args=(server,))
+        flooding.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        delivery = asyncio.create_task(failure(channel(url, seconds=1)))
+        longest = 0.0
+        while not delivery.done():
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+        assert str(await delivery) == "no answer within 1 s"
+        flooding.join(10)
+    assert longest < 0.3 + STANDSTILL.longest
 
 
 async def test_a_port_where_nobody_listens_is_told() -> None:
