@@ -18,6 +18,8 @@ from chassis.sockets import free_socket_path
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 STOP_SECONDS = 3.0
+# Services of ours and admins' commands, one each; beyond that they would take the store its descriptors.
+MAX_CONNECTIONS = 256
 _KEEPALIVE = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -27,6 +29,7 @@ _SERVER = (
     *_KEEPALIVE,
     # Two servers on one port would share its connections silently.
     ("grpc.so_reuseport", 0),
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )

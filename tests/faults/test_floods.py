@@ -210,17 +210,24 @@ def test_headers_without_end_at_the_metrics_port(services: Services) -> None:
     assert len(services.log("frontend")) == logged
 
 
-def test_connections_to_the_metrics_ports_take_nobody_a_descriptor(services: Services) -> None:
-    """As many as there may be of Postfix: mail is checked all the same, for the first time too."""
+@pytest.mark.parametrize("kind", ["metrics", "gRPC"])
+def test_connections_to_other_ports_take_nobody_a_descriptor(services: Services, kind: str) -> None:
+    """More than a process may have open: mail is checked all the same, for the first time too."""
+    listen = (services.environment[f"MTPOLICYD_{name}_LISTEN"] for name in ("DECISION", "QUOTA"))
+    ports = (
+        services.metrics_ports.values()
+        if kind == "metrics"
+        else [int(address.rpartition(":")[2]) for address in listen]
+    )
     with ExitStack() as stack:
-        for port in services.metrics_ports.values():
+        for port in ports:
             stack.enter_context(connected(port, USUAL_FILES + 100))
         with PolicyClient(services.port) as client:
             assert client.ask(client_address=AMERICAN).startswith("REJECT")
             assert client.ask() == "DUNNO"
         assert services.metric("quota", "mtpolicyd_charges_total", outcome="charged") == 1
         for name in services.processes:
-            assert services.metric(name, "process_open_fds") < USUAL_FILES / 4
+            assert services.metric(name, "process_open_fds") < USUAL_FILES / 2
 
 
 @pytest.mark.full
