@@ -181,6 +181,23 @@ async def test_the_gate_opens_without_a_reply_after_a_stall() -> None:
 
 
 @in_virtual_time
+async def test_a_message_has_a_stall_of_its_own() -> None:
+    """The time of the one before it, which was answered, does not open the gate."""
+    async with asker() as parts:
+        parts.ask("a")
+        await asyncio.sleep(STALL_SECONDS - 2 * TICK)
+        parts.answer("a")
+        parts.ask("b")
+        await settle()
+        parts.ask("c")
+        await asyncio.sleep(STALL_SECONDS - TICK)
+        assert parts.sent == [["a"], ["b"]]
+
+        await asyncio.sleep(2 * TICK)
+        assert parts.sent == [["a"], ["b"], ["c"]]
+
+
+@in_virtual_time
 async def test_after_a_stall_without_other_items_the_stream_is_idle() -> None:
     """The next item goes out at once."""
     async with asker() as parts:

@@ -275,6 +275,22 @@ async def test_answers_that_the_client_does_not_read_stop_the_reading(bound: str
             assert parts.context.texts == [["a"], ["b"]]
 
 
+@pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS_OPEN", 2), ("MAX_BYTES_OPEN", 11)])
+@in_virtual_time
+async def test_what_has_been_answered_leaves_nothing_behind(bound: str, most: int) -> None:
+    """However long the stream stands, its bounds concern what is open now."""
+    async with serving() as (parts, _):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(item_server, bound, most)
+            for _round in range(50):
+                parts.context.ask(*notes("a", size=10))
+                await settle()
+                parts.answer("a")
+                await settle()
+
+        assert parts.context.texts == [["a"]] * 50
+
+
 @in_virtual_time
 async def test_one_stream_too_many_is_ended_at_once() -> None:
     """And counted; the others are not disturbed, and a free place is used again."""

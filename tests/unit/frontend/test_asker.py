@@ -233,7 +233,7 @@ def test_the_question_carries_what_decision_reads(monkeypatch: pytest.MonkeyPatc
             client_address="2001:db8::1",
             recipient=b"\xff@example.net",
             recipient_count="3",
-            sender="",
+            sender=b"caf\xe9@example.org",
             queue_id="8045F2AB23",
             policy_context="submission",
             protocol_state="DATA",
@@ -249,6 +249,7 @@ def test_the_question_carries_what_decision_reads(monkeypatch: pytest.MonkeyPatc
         instance=b"1.2.3",
         recipient=b"\xff@example.net",
         recipient_count=3,
+        sender=b"caf\xe9@example.org",
         queue_id=b"8045F2AB23",
         policy_context=b"submission",
     )

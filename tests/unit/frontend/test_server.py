@@ -16,7 +16,7 @@ from chassis.sockets import Listeners
 from chassis.sockets import listening as listening_sockets
 from chassis.tasks import background
 from frontend import server
-from frontend.clients import LOOPBACK, AllowedClients
+from frontend.clients import LOOPBACK, AllowedClients, Networks
 from frontend.connection import PolicyConnection
 from frontend.policy_wire import DUNNO, WireErrorKind
 from frontend.server import (
@@ -40,14 +40,14 @@ LOCALHOST = "127.0.0.1"
 class Policy:
     """A server with an asker that the test answers for."""
 
-    def __init__(self, *, most: int = 100) -> None:
+    def __init__(self, *, most: int = 100, clients: Networks = LOOPBACK) -> None:
         self.seen = Observed()
         self.asker = FakeAsker()
         self.port = free_port()
         self.server = PolicyServer(
             self.asker,
             most=most,
-            clients=AllowedClients(LOOPBACK),
+            clients=AllowedClients(clients),
             log=self.seen.log.logger,
             metrics=self.seen.metrics,
         )
@@ -259,6 +259,29 @@ async def test_beyond_the_bound_a_connection_is_closed_at_once() -> None:
 
     assert policy.seen.sample("connections_refused_total") == 1
     assert policy.seen.sample("connections_total") == 4
+
+
+@in_uvloop
+async def test_a_client_that_is_not_allowed_is_closed_counted_and_logged() -> None:
+    """At once, without an answer; it takes no place."""
+    policy = Policy(most=1, clients=())
+    async with policy.listening():
+        client = await Client.connect(policy.port)
+        peer = client.writer.get_extra_info("sockname")
+        assert await client.rest() == b""
+        await client.close()
+        assert policy.seen.sample("connections_open") == 0
+
+        policy.server.clients = AllowedClients(LOOPBACK)
+        allowed = await Client.connect(policy.port)
+        await allowed.send(without_login())
+        assert await allowed.reply() == DUNNO
+        await allowed.close()
+        await policy.until("connections_open", 0)
+
+    assert policy.seen.sample("clients_not_allowed_total") == 1
+    assert policy.seen.sample("connections_refused_total") == 0
+    assert policy.seen.log.lines == [{"event": "client_not_allowed", "level": "notice", "client": peer}]
 
 
 @in_uvloop
