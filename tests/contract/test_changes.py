@@ -221,6 +221,20 @@ def test_a_refusal_that_comes_again_is_recorded_once(open_store: Opener, reader:
     )
 
 
+def test_a_refusal_is_remembered_for_a_quarter_of_an_hour(store: Store) -> None:
+    """Decision asks again within seconds; half an hour later it is forgotten."""
+    one, quarter = refusal(decision_id="kbtd6g2g79"), 15 * 60_000
+    for at in (NOON, NOON + quarter - 1):
+        store.apply([one], at)
+        change(store, ABROAD)
+        assert store.expire(at + quarter, 100) == 0
+        assert store.apply([one], at + quarter) == [Noted.RECORDED]
+
+        assert store.expire(at + 2 * quarter, 100) == 1
+        assert store.apply([one], at + 2 * quarter) == [Noted.OVERRIDDEN]
+        change(store, Clear(b"alice", Kind.COUNTRY, "back"))
+
+
 # Reset
 
 
