@@ -93,7 +93,7 @@ class PolicyParser:
             return None
         if length > MAX_REQUEST_BYTES:
             raise WireError(WireErrorKind.TOO_LONG)
-        block = bytes(buffer[: max(0, length - 1)])
+        block = bytes(buffer[: length - 1])
         del buffer[: length + skip]
         self._scanned = 0
         return PolicyRequest(_attributes(block))
@@ -104,10 +104,10 @@ class PolicyParser:
             raise WireError(WireErrorKind.EOF)
 
     def _find_end(self) -> tuple[int, int]:
-        """(bytes of the attribute lines, bytes of the empty line), or (-1, 0)."""
+        """(bytes of the lines, bytes of the empty line), or (-1, 0). Raises WireError if there is no line."""
         buffer = self._buffer
         if buffer.startswith((b"\n", b"\r\n")):
-            return 0, 1 if buffer[0] == 0x0A else 2
+            raise WireError(WireErrorKind.NO_REQUEST)
         lf = buffer.find(b"\n\n", self._scanned)
         crlf = buffer.find(b"\n\r\n", self._scanned, lf + 1 if lf >= 0 else len(buffer))
         if crlf >= 0:
@@ -118,7 +118,7 @@ class PolicyParser:
 def _attributes(block: bytes) -> dict[bytes, bytes]:
     if b"\0" in block:
         raise WireError(WireErrorKind.NUL)
-    lines = block.split(b"\n") if block else []
+    lines = block.split(b"\n")
     if len(lines) > MAX_ATTRIBUTES:
         raise WireError(WireErrorKind.TOO_MANY)
     if b"\r" in block:
