@@ -551,7 +551,7 @@ async def test_an_act_is_done_behind_what_was_submitted_before(seen: Observed, c
 
 
 async def test_a_busy_store_is_tried_again_for_an_act(seen: Observed, clock: Clock) -> None:
-    """A few times; then its asker hears of it, and charges go on."""
+    """A few times, and once it is done the store works; else its asker hears of it, and charges go on."""
     tries = count()
 
     def busy(store: Store, now_ms: int) -> int:
@@ -564,6 +564,7 @@ async def test_a_busy_store_is_tried_again_for_an_act(seen: Observed, clock: Clo
 
     async with writing(FakeStore(), seen, clock) as writer:
         assert await writer.do(busy) == 7
+        assert (writer.works, seen.sample("store_up")) == (True, 1)
         with pytest.raises(StoreBusyError):
             await writer.do(always_busy)
         assert await submit(writer, numbered(1)) == [done(1)]
