@@ -641,12 +641,14 @@ def test_an_exempt_sender_needs_no_permit() -> None:
 
 
 def test_a_bug_behind_a_permit_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The request hears that there is no verdict."""
+    """The request hears that there is no verdict; it is counted and logged."""
     case = Case()
     case.quota.overrides = ("country",)
     monkeypatch.setattr(case.quota, "charge", lambda *_, **__: 1 / 0)
 
     assert case.failure(FROM_US).reason == "internal"
+    assert case.seen.sample("undecided_total", cause="internal") == 1
+    assert [line["event"] for line in case.lines] == ["internal_error"]
 
 
 # Who watches
@@ -678,6 +680,21 @@ async def test_who_watches_is_told_what_the_log_line_says() -> None:
     assert [over.decision_id, foreign.decision_id] == [
         verdict.decision_id for verdict in verdicts if isinstance(verdict, Verdict)
     ]
+
+
+async def test_who_watches_is_told_when_and_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In milliseconds: since 1970 when it was answered, and from the question to the answer."""
+    case = Case(None)
+    reader = case.decider.tail.open(Filter())
+    monkeypatch.setattr("decision.decider.time", SimpleNamespace(perf_counter=lambda: 100.0))
+    case.decide(mail())
+    later = SimpleNamespace(perf_counter=lambda: 100.0123456, time=lambda: NOW / 1000 + 0.012)
+    monkeypatch.setattr("decision.decider.time", later)
+    case.quota.open[0]([FINE])
+    reader.close()
+    (told,) = [decision async for _, some in reader.read() for decision in some]
+
+    assert (told.at_unix_ms, told.ms) == (NOW + 12, 12.346)
 
 
 @pytest.mark.parametrize(("exempt", "mode"), [(False, "observe"), (True, "exempt")])
