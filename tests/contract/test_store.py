@@ -3,6 +3,7 @@
 import pytest
 
 from quota.domain import Charge, ChargeResult, Limit, LimitState, Noted, Outcome, Stage, Unit
+from quota.overrides import Kind, Request, Set
 from quota.store.interface import Store
 from tests.contract.conftest import Opener
 from tests.support.charges import HOUR, MESSAGES, NOON, RECIPIENTS, berlin, charge, refusal
@@ -196,6 +197,18 @@ def test_forgetting_is_bounded(store: Store) -> None:
     later = NOON + 8 * HOUR
 
     assert [store.expire(later, 2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_whatever_is_forgotten_counts(store: Store) -> None:
+    """Messages, counts, refusals, origins, what was set and by whom: one at a time, until nothing is left."""
+    store.apply([charge(), refusal(decision_id="kbtd6g2g79")], NOON)
+    store.change(Request([Set(b"alice", Kind.LIMIT, "5", NOON + 1, "newsletter")], "root@mail"), NOON)
+    later = NOON + 3 * 365 * 24 * HOUR
+    bites = [store.expire(later, 1) for _ in range(20)]
+
+    assert bites == sorted(bites, reverse=True)
+    assert set(bites) == {0, 1}
+    assert store.expire(later, 100) == 0
 
 
 def test_counts_of_the_last_days_are_never_forgotten(store: Store) -> None:
