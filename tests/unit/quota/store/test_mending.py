@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quota.domain import Charge, ChargeResult, Outcome
+from quota.overrides import AuditEntry, Kind, Request, Set
 from quota.store import mending as module
 from quota.store.interface import StoreCorruptError, StoreError
 from quota.store.mending import MendingStore
@@ -83,6 +84,18 @@ def test_a_file_that_is_spoilt_while_it_is_used_is_moved_aside(path: Path) -> No
     assert again == [2]
     (aside,) = mended.moved
     assert aside.with_name(aside.name + "-wal").stat().st_size > 0
+
+
+def test_what_an_admin_does_is_written_to_the_new_store_too(path: Path) -> None:
+    """A change, and an entry of the audit log that no change makes."""
+    path.write_bytes(NOISE)
+    mended = Mended(path)
+    mended.store.change(Request([Set(b"alice", Kind.LIMIT, "5", 0, "newsletter")], "root@mail"), NOON)
+    mended.store.note(AuditEntry(NOON, "ipv4:127.0.0.1:4711", "token-refused"))
+    mended.store.close()
+
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT what FROM audit ORDER BY id").fetchall() == [("limit",), ("token-refused",)]
 
 
 def test_a_truncated_file_is_corrupt(path: Path) -> None:
@@ -174,6 +187,7 @@ def test_a_store_whose_files_are_removed_is_written_anew(path: Path, gone: tuple
     assert after.used(charge(instance=b"i3"), charge()) == [3, 3]
     assert not after.store.displaced()
     assert (mended.rewritten, mended.alone, mended.moved, after.rewritten) == ([None], 1, [], [])
+    assert not path.with_name("quota.sqlite3.replaced").exists()
     after.store.close()
     killed.store.close()
 
