@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,6 +76,20 @@ def test_a_wrong_file_changes_nothing(service: Service) -> None:
     service.write('on_failure = "dunno"')
     assert service.seen.sample("config_last_reload_successful") == 1
     assert service.taken == []
+
+
+def test_when_the_settings_in_force_were_read_is_told(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if they are the same: who asked for a reload sees that it is done. A wrong file moves nothing."""
+    told = []
+    for number, text in enumerate(("# the same", "on_failure = 1", 'on_failure = "defer"')):
+        clock = SimpleNamespace(time=lambda number=number: 1000 + number)
+        monkeypatch.setattr("chassis.reload.time", clock)
+        service.write(text + "\n")
+        told.append(service.seen.sample("config_last_reload_success_timestamp_seconds"))
+
+    assert told == [1000, 1000, 1002]
 
 
 def test_a_file_that_is_gone_changes_nothing(service: Service) -> None:

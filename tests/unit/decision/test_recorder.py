@@ -96,7 +96,7 @@ async def test_what_waits_is_written_at_the_end(recording: Recording) -> None:
 
 
 async def test_it_is_switched_over_between_two_requests(recording: Recording) -> None:
-    """What came before is written as it was, nothing comes after the end."""
+    """What came before is written as it was, nothing comes after the end; the log tells of each switch."""
     key = recording.directory / "key"
     key.write_text("k" * 16)
     recording.use()
@@ -107,6 +107,9 @@ async def test_it_is_switched_over_between_two_requests(recording: Recording) ->
     await recording.recorder.close()
 
     assert [request.hashed for request in recording.requests] == [False, True]
+    assert [(line["event"], line["directory"]) for line in recording.seen.log.lines] == [
+        ("recording_changed", directory) for directory in (recording.directory, recording.directory, None)
+    ]
 
 
 @pytest.mark.parametrize("content", [None, "", "short"])

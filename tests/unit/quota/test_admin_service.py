@@ -14,6 +14,7 @@ from quota.admin_token import AUDITED_TRIES, WRONG_TRIES, TokenGuard
 from quota.domain import ChargeResult, Outcome
 from quota.reads import Reads, shed_reads
 from quota.store.admin_reader import SqliteAdminReader
+from quota.store.interface import StoreError
 from quota.store.reader import SqliteReader
 from quota.store.sqlite import SqliteStore
 from quota.writer import Writer
@@ -134,6 +135,15 @@ async def test_a_change_is_in_force_when_it_is_answered(case: Case) -> None:
     assert case.seen.sample("admin_changes_total") == 3
 
 
+async def test_a_change_is_a_line_in_the_log(case: Case) -> None:
+    """With who has changed, and how much; what of whom stands in the audit log alone."""
+    await case.change(changes(LOCK, LOCK))
+
+    assert case.seen.log.lines == [
+        {"event": "changed_by_admin", "level": "notice", "who": "root@mail", "asked": 2, "done": 1}
+    ]
+
+
 async def test_all_changes_of_a_request_are_done_or_none(case: Case) -> None:
     """The one that is wrong is named by its number, over all messages."""
     wrong = pb.Change(account=b"bob", set_limit=-5)
@@ -203,6 +213,23 @@ async def test_without_a_token_of_its_own_quota_changes_nothing(case: Case, tmp_
 
     assert code is grpc.StatusCode.UNAUTHENTICATED
     assert "quota has no token" in details
+    assert case.seen.log.events == ["no_admin_token"]
+    assert case.seen.sample("admin_tokens_refused_total") == 1
+
+
+async def test_a_wrong_token_is_refused_though_it_cannot_be_audited(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says so."""
+
+    def full(*_: object) -> None:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(case.store, "note", full)
+    code, _ = await case.refused(changes(LOCK), token="wrong")
+
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+    assert "audit_failed" in case.seen.log.events
 
 
 async def test_reading_needs_no_token(case: Case) -> None:
