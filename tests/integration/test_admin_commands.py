@@ -300,6 +300,21 @@ def test_without_the_right_token_nothing_changes(own: Services, tmp_path: Path) 
     assert [one["value"] for one in ctl.json_of("limit", "list")] == [5]
 
 
+def test_the_token_may_be_the_admins_own(tmp_path: Path) -> None:
+    """Read anew each time, so that it may be changed; the one in the state directory is of no use then."""
+    token = tmp_path / "own.token"
+    token.write_text("a long token that an admin has made\n")
+    with running(tmp_path, ADMIN_TOKEN_FILE=str(token)) as services:
+        ctl = Ctl(services)
+        ctl.said("limit", "set", "alice", "5")
+        token.write_text("another long token that he made later\n")
+        ctl.said("limit", "set", "alice", "6")
+        made = Path(services.environment["MTPOLICYD_STATEDIR"]) / "admin.token"
+        wrong = Ctl(services, MTPOLICYD_ADMIN_TOKEN_FILE=str(made))
+        assert "token" in wrong.fails(2, "limit", "set", "alice", "7")
+        assert [one["value"] for one in ctl.json_of("limit", "list")] == [6]
+
+
 @pytest.mark.parametrize("words", ["top", "audit --json", "export", "limit list", "status", "usage nobody"])
 def test_a_reader_that_goes_ends_a_command_without_a_word(ctl: Ctl, words: str) -> None:
     """A script knows such an end of any program."""
