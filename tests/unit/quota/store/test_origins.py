@@ -80,6 +80,20 @@ def test_one_address_never_fills_the_room(db: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, BOUND * 3])
+def test_who_has_sent_much_from_one_address_gets_no_more_room(db: sqlite3.Connection, size: int) -> None:
+    """What is counted exactly goes on being counted."""
+    table = OriginTable(db)
+    for _ in range(BOUND * 3):
+        table.add({origin(b"a"): 1})
+    keys = list(net(BOUND * 3))
+    for start in range(0, len(keys), size):
+        table.add(dict.fromkeys(keys[start : start + size], 1))
+
+    assert len([address for _, address in rows(db) if address]) == BOUND
+    assert rows(db)[1, b""] == BOUND * 2 + 1
+
+
+@pytest.mark.parametrize("size", [1, 2, BOUND * 3])
 def test_beyond_the_bound_there_is_no_address(db: sqlite3.Connection, size: int) -> None:
     """In one call or in many; those that were there count on."""
     table = OriginTable(db)
