@@ -49,6 +49,18 @@ def test_a_restart_goes_on_where_it_was(db: sqlite3.Connection) -> None:
     assert kept(db) == [*range(KEPT_FIRST), 0, 1]
 
 
+def test_what_was_rolled_back_takes_no_place(db: sqlite3.Connection) -> None:
+    """A busy store is asked again and again, and the day's first refusals are kept all the same."""
+    log = RefusalLog(db)
+    db.execute("BEGIN")
+    add(log, KEPT_FIRST)
+    db.execute("ROLLBACK")
+    log.forget()
+    add(log, KEPT_FIRST)
+
+    assert kept(db) == [*range(KEPT_FIRST)]
+
+
 def test_old_refusals_go_in_bites(db: sqlite3.Connection) -> None:
     """Younger ones stay."""
     log = RefusalLog(db)
