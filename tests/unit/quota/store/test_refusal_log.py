@@ -83,6 +83,19 @@ def test_too_many_refusals_go(db: sqlite3.Connection, monkeypatch: pytest.Monkey
     assert (kept(db), kept(db, 2)) == ([], [1, 2, 3, 4])
 
 
+def test_old_ones_and_too_many_go_in_bites_together(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never more at a time than are allowed: a transaction that forgets holds charges up."""
+    monkeypatch.setattr(module, "MAX_ROWS", 4)
+    log = RefusalLog(db)
+    add(log, 10)
+    bites = [log.expire(4, 3) for _ in range(3)]
+
+    assert bites == [3, 3, 0]
+    assert kept(db) == [6, 7, 8, 9]
+
+
 def test_the_numbers_of_the_day_are_bounded(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is for those who are refused now."""
     monkeypatch.setattr(module, "CACHED_DAYS", 3)
