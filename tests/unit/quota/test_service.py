@@ -344,6 +344,16 @@ async def test_what_a_lock_refuses_is_counted_as_blocked(seen: Observed) -> None
     assert seen.sample("blocks_total", reason="quota", country="DE") == 0
 
 
+async def test_what_is_refused_is_counted_by_reason_and_country(seen: Observed) -> None:
+    """By the limit that has refused; not by one that observes, nor by one whose name is not known here."""
+    refused = ChargeResult(Outcome.REFUSED, 0, (STATE, STATE))
+    ask = service(seen, FakeWriter(refused)).Charge
+    await ask(charge(1, limit(), limit(name="new"), country="FR"), None)
+    await ask(charge(2, limit(mode=pb.MODE_OBSERVE), limit(name="new"), country="FR"), None)
+
+    assert {by: n for by, n in seen.samples("blocks_total").items() if n} == {("quota", "FR"): 1}
+
+
 @pytest.mark.parametrize(
     ("outcome", "sent", "label"),
     [
