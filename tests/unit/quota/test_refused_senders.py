@@ -1,8 +1,14 @@
 """The metrics of who is refused now."""
 
+import asyncio
+
+import pytest
+
+from chassis.tasks import background
+from quota import refused_senders as module
 from quota.account_label import AccountLabel, namer
 from quota.domain import RefusedAccount, RefusedNow
-from quota.refused_senders import RefusedSenders
+from quota.refused_senders import REFRESH_SECONDS, RefusedSenders
 from quota.store.interface import StoreError
 from tests.support.observed import Observed
 from tests.support.stores import FakeReader
@@ -35,6 +41,20 @@ async def test_before_the_first_look_the_totals_are_there() -> None:
 
     assert shown.seen.samples("blocked_senders") == {("country",): 0, ("quota",): 0}
     assert shown.seen.samples("blocked_senders_refreshed_timestamp_seconds") == {}
+
+
+async def test_the_store_is_asked_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, then again and again with a pause, for as long as quota runs."""
+    shown = Shown()
+    asked = shown.reader.asked_refused
+    async with background(shown.senders.run(), died=pytest.fail):
+        await asyncio.sleep(0.05)
+    assert (len(asked), REFRESH_SECONDS) == (1, 5)
+
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0.001)
+    async with background(shown.senders.run(), died=pytest.fail), asyncio.timeout(5):
+        while len(asked) < 4:  # noqa: ASYNC110 - it asks in a thread
+            await asyncio.sleep(0.001)
 
 
 async def test_who_is_refused_is_listed() -> None:
