@@ -18,6 +18,7 @@ def test_addresses_without_a_country_have_their_kind(seen: Observed, address: st
     assert found == Origin(kind)
     assert not asked
     assert seen.sample("geoip_lookups_total", result=kind.result) == 1
+    assert kind.result == ("unparsable" if kind is Kind.UNPARSABLE else "non_global")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The gRPC face of decision."""
 
+import asyncio
 import time
 
 import pytest
@@ -11,6 +12,8 @@ from protos import decision_pb2 as pb
 from tests.support.conversations import converse
 from tests.support.mails import Decided, Outcome
 from tests.support.observed import Observed
+from tests.support.streams import FakeContext
+from tests.support.virtual_time import settle
 
 PASSED = Verdict(Verb.DUNNO, "", "passed0000")
 
@@ -226,3 +229,19 @@ async def test_a_second_answer_is_dropped(seen: Observed) -> None:
 
     assert await twice.Decide(question(7), None) == first
     assert by_id(await converse(twice.DecideStream, pb.Questions(items=[question(7)]))) == {7: first}
+
+
+async def test_draining_waits_for_what_is_open_and_ends_the_stream(seen: Observed) -> None:
+    """So that a restart costs nobody an answer."""
+    decider = FakeDecider({})
+    served, context = service(seen, decider), FakeContext()
+    serving = asyncio.create_task(served.DecideStream(None, context))
+    context.put(pb.Questions(items=[question(7)]))
+    await settle()
+    draining = asyncio.create_task(served.drain())
+    await settle()
+    assert not draining.done()
+
+    decider.open[0](PASSED)
+    await asyncio.wait_for(asyncio.gather(serving, draining), 1)
+    assert [*by_id(context.messages)] == [7]  # type: ignore[arg-type]

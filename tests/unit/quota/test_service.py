@@ -1,5 +1,6 @@
 """The gRPC face of quota."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ from quota.writer import Done, Failure, Result, Writer
 from tests.support.conversations import converse
 from tests.support.observed import Observed
 from tests.support.stores import EMPTY, FakeReader
+from tests.support.streams import FakeContext
+from tests.support.virtual_time import settle
 
 STATE = LimitState("quota", 10, 4, 2, 99, would_refuse=True, first_refusal=False, crossed_80=True)
 CHARGED = ChargeResult(Outcome.CHARGED, 3, (STATE,))
@@ -484,3 +487,12 @@ async def test_a_report_that_fails_says_why(
     assert context.code is code
     assert words in context.details
     assert seen.log.events == events
+
+
+async def test_draining_ends_the_streams(seen: Observed) -> None:
+    """As soon as nothing is open on them."""
+    served = service(seen, FakeWriter())
+    serving = asyncio.create_task(served.ChargeStream(None, FakeContext()))
+    await settle()
+    await asyncio.wait_for(served.drain(), 1)
+    await asyncio.wait_for(serving, 1)
