@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -140,17 +141,20 @@ async def test_mended_access_rights_are_noticed(service: Service, monkeypatch: p
 async def test_a_file_is_read_when_it_has_stopped_changing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who writes in place empties it first: for that moment it would be all defaults."""
+    """Who writes in place empties it first, and then writes a piece at a time, for as long as that takes."""
     service = Service(tmp_path, 'on_failure = "defer"')
     monkeypatch.setattr("chassis.reload.INTERVAL_SECONDS", 0.001)
     monkeypatch.setattr("chassis.reload.SETTLE_SECONDS", 0.001)
     taken = asyncio.Event()
     service.reloader.on_change(lambda _: taken.set())
 
+    # Each time that it is looked at again, to see whether it rests, there is more of it.
+    looks, pieces = count(1), {2: "debug = 4", 4: 'debug = 3\non_failure = "defer"'}
+
     def look(path: Path) -> tuple[int, ...] | None:
-        if not path.stat().st_size:
-            full = 'on_failure = "defer"\ndebug = 3'
-            asyncio.get_running_loop().call_soon(service.path.write_text, full)
+        piece = pieces.get(next(looks))
+        if piece is not None:
+            path.write_text(piece)
         return _signature(path)
 
     monkeypatch.setattr("chassis.reload._signature", look)
@@ -165,11 +169,11 @@ async def test_many_sighups_are_few_readings(service: Service, monkeypatch: pyte
     """The first is one at once; the others share the next, after a pause."""
     monkeypatch.setattr("chassis.reload.PAUSE_SECONDS", 60)
     read = asyncio.Event()
-    count = 0
+    readings = 0
 
     def reload() -> None:
-        nonlocal count
-        count += 1
+        nonlocal readings
+        readings += 1
         read.set()
 
     monkeypatch.setattr(service.reloader, "reload", reload)
@@ -179,7 +183,7 @@ async def test_many_sighups_are_few_readings(service: Service, monkeypatch: pyte
             await asyncio.wait_for(read.wait(), 5)
             await asyncio.sleep(0)
 
-    assert count == 1
+    assert readings == 1
 
 
 async def test_a_watch_that_ends_by_a_bug_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
