@@ -210,7 +210,7 @@ def test_headers_without_end_at_the_metrics_port(services: Services) -> None:
     assert len(services.log("frontend")) == logged
 
 
-@pytest.mark.parametrize("kind", ["metrics", "gRPC"])
+@pytest.mark.parametrize("kind", [pytest.param("metrics", marks=pytest.mark.full), "gRPC"])
 def test_connections_to_other_ports_take_nobody_a_descriptor(services: Services, kind: str) -> None:
     """More than a process may have open: mail is checked all the same, for the first time too."""
     listen = (services.environment[f"MTPOLICYD_{name}_LISTEN"] for name in ("DECISION", "QUOTA"))

@@ -190,9 +190,7 @@ def test_a_metrics_port_in_use_is_exit_code_1(environment: int, capsys: CapSys) 
     async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
         started.append(settings)
 
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", environment))
-        other.listen()
+    with socket.create_server(("127.0.0.1", environment)):
         assert exit_code(start) == 1
 
     assert started == []
