@@ -43,7 +43,7 @@ test-compose: $(VENV)/.dev
 	$(BIN)/python -m pytest -m compose tests/compose $(PYTEST_ARGS)
 
 test-ucs: $(VENV)/.dev
-	$(BIN)/python -m pytest -m ucs tests/ucs $(PYTEST_ARGS)
+	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest -m 'ucs or full' tests/ucs $(PYTEST_ARGS)
 
 test-doctor: $(VENV)/.dev
 	MTPOLICYD_TEST_FULL=1 $(BIN)/python -m pytest tests/doctor $(PYTEST_ARGS)

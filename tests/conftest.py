@@ -9,12 +9,20 @@ from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
 import chassis  # noqa: F401 - before anything imports grpc
-from tests.support.effort import USED_SEED
+from tests.support.effort import FULL, USED_SEED
 from tests.support.programs import MISSING
 
 # Deadlines of single examples measure the machine, not the code.
 settings.register_profile("ours", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make test` is to stay below five minutes: tests marked `full` are for the targets that set FULL."""
+    if not FULL:
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,6 @@ import pytest
 from tests.doctor.corpus import LOGIN
 from tests.doctor.recorder import Recorder
 from tests.doctor.running import Ground
-from tests.support.effort import FULL
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Pairs that are marked `full` are run by `make test-doctor` alone."""
-    if not FULL:
-        left_out = [item for item in items if item.get_closest_marker("full")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="package")

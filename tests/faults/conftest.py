@@ -1,4 +1,4 @@
-"""Services for the fault tests, and which of the tests `make test` leaves to `make test-faults`."""
+"""Services for the fault tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,17 +6,9 @@ from random import Random
 
 import pytest
 
-from tests.support.effort import FULL, STANDSTILL, seed
+from tests.support.effort import STANDSTILL, seed
 from tests.support.load import LIMIT
 from tests.support.services import Services, running
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked `full` are for `make test-faults`: `make test` is to stay below five minutes."""
-    if not FULL:
-        left_out = [item for item in items if item.get_closest_marker("full")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(autouse=True)

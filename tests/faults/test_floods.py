@@ -139,6 +139,7 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
             sock.close()
 
 
+@pytest.mark.full
 def test_five_thousand_connections_of_which_many_drip(services: Services) -> None:
     """A byte a second from each of them: a connection costs little, and its neighbours are served."""
     before = pss(services)

@@ -118,7 +118,15 @@ def test_a_second_activation_changes_nothing(ucs: Ucs) -> None:
     assert ucs.variables() == before
 
 
-@pytest.mark.parametrize("options", [[], ["--end-of-data"], ["--observe"], ["--observe", "--end-of-data"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        pytest.param(["--end-of-data"], marks=pytest.mark.full),
+        pytest.param(["--observe"], marks=pytest.mark.full),
+        ["--observe", "--end-of-data"],
+    ],
+)
 def test_deactivation_undoes_exactly_what_was_done(ucs: Ucs, login: str, options: list[str]) -> None:
     """UCR is as before, and Postfix asks nobody."""
     before = ucs.variables()
@@ -239,7 +247,7 @@ def test_one_form_takes_the_place_of_the_other(ucs: Ucs, login: str) -> None:
     assert ucs.variables() == before
 
 
-@pytest.mark.parametrize("options", [[], ["--end-of-data"]])
+@pytest.mark.parametrize("options", [[], pytest.param(["--end-of-data"], marks=pytest.mark.full)])
 def test_after_a_move_of_the_service_it_is_called_again(ucs: Ucs, options: list[str]) -> None:
     """Nothing of the old address is left, and the deactivation still undoes all of it."""
     before = ucs.variables()
@@ -336,6 +344,7 @@ def test_a_permit_before_slot_08_moves_the_check_before_it(ucs: Ucs, login: str)
     assert asked_at(ucs, "submission", login) == {"RCPT": 2}
 
 
+@pytest.mark.full
 def test_a_port_that_lets_nobody_in_without_a_login_is_proven_with_one(ucs: Ucs, login: str) -> None:
     """No mail is sent for it."""
     name = f"{OPTIONS}submission/smtpd_client_restrictions"
