@@ -18,7 +18,7 @@ help:
 	@echo "make test    run all tests (PYTEST_ARGS=... for pytest's own arguments)"
 	@echo "make test-faults  the tests with killed, hanging and broken services, all rounds of them"
 	@echo "make test-compose  build the images and test the containers, as root, with Debian's docker.io"
-	@echo "make test-ucs  build the Debian packages, install them in a container with systemd, and test them there, as root"
+	@echo "make test-ucs  build the Debian packages, install them in a container with systemd, and test them there, as root; also all variants of the activation"
 	@echo "make test-doctor  every pair of the doctor's corpus in a real Postfix"
 	@echo "make fuzz    look for bytes that break the parser, for FUZZ_SECONDS (300)"
 	@echo "make lint    ruff, mypy, import-linter"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.effort import FULL, STANDSTILL
+from tests.support.effort import STANDSTILL
 from tests.support.policy import AMERICAN, PolicyClient, encode, request
 from tests.support.programs import unmet
 from tests.support.protos import ROOT
@@ -23,7 +23,7 @@ from tests.support.services import Services, running, wait_until
 CONNECTIONS = 5000
 MOST = 6000
 USUAL_FILES = 1024
-FLOOD_SECONDS = 20.0 if FULL else 3.0
+FLOOD_SECONDS = 20.0
 MALFORMED = 100_000
 P99_SECONDS = 0.05
 # Besides, so many times what it takes without the flood: whatever else runs here takes its share.
