@@ -9,7 +9,7 @@ from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 
 import chassis  # noqa: F401 - before anything imports grpc
-from tests.support.effort import FULL, USED_SEED
+from tests.support.effort import FULL, STANDSTILL, USED_SEED
 from tests.support.programs import MISSING
 
 # Deadlines of single examples measure the machine, not the code.
@@ -39,6 +39,14 @@ def own_process() -> Iterator[None]:
     yield
     os.umask(umask)
     signal.signal(signal.SIGHUP, hang_up)
+
+
+@pytest.fixture
+def noticed_standstills() -> None:
+    """Those of this test."""
+    if not STANDSTILL.is_alive():
+        STANDSTILL.start()
+    STANDSTILL.longest = 0.0
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None] | None:

@@ -6,17 +6,14 @@ from random import Random
 
 import pytest
 
-from tests.support.effort import STANDSTILL, seed
+from tests.support.effort import seed
 from tests.support.load import LIMIT
 from tests.support.services import Services, running
 
 
 @pytest.fixture(autouse=True)
-def noticed_standstills() -> None:
-    """Those of this test."""
-    if not STANDSTILL.is_alive():
-        STANDSTILL.start()
-    STANDSTILL.longest = 0.0
+def each_notices_standstills(noticed_standstills: None) -> None:
+    """Whatever is timed here."""
 
 
 @pytest.fixture

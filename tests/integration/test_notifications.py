@@ -337,8 +337,8 @@ def test_the_command_tries_the_channels(tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    """The receivers' threads end with them."""
+def no_thread_is_left(noticed_standstills: None) -> Iterator[None]:
+    """The receivers' threads end with them; the one that notices standstills was there before."""
     before = threading.active_count()
     yield
     wait_until(lambda: threading.active_count() <= before)

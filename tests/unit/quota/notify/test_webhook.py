@@ -179,6 +179,7 @@ async def test_a_body_that_never_ends_is_not_waited_for() -> None:
         assert await channel(f"http://127.0.0.1:{port}/").deliver(notification()) == "HTTP 200 OK"
 
 
+@pytest.mark.usefixtures("noticed_standstills")
 @in_uvloop
 async def test_provisional_answers_without_end_hold_nobody_up() -> None:
     """The event loop, which answers charges, has other turns between them (RFC 9110, 15.2)."""
