@@ -218,6 +218,10 @@ class ItemClient(Generic[Item, Reply]):
                     self._gate_timer = self._loop.call_later(STALL_SECONDS, self._open_gate)
                 if batch or self._down_since is not None:
                     await call.write(self._pack(batch))
+                if batch:
+                    # Counted behind the writing: nothing that need not come first keeps a request waiting.
+                    self._sent_messages.inc()
+                    self._sent_items.inc(len(batch))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The reader meets the same end of the stream and tells why.
             return
@@ -232,9 +236,6 @@ class ItemClient(Generic[Item, Reply]):
                 waiting.sent_at = now
                 size += waiting.size
                 batch.append(waiting.item)
-        if batch:
-            self._sent_messages.inc()
-            self._sent_items.inc(len(batch))
         return batch
 
     def _open_gate(self) -> None:
@@ -248,7 +249,6 @@ class ItemClient(Generic[Item, Reply]):
         self._heard_at = self._loop.time()
         if self._down_since is not None:
             self._recovered()
-        self._received_messages.inc()
         received = 0
         for reply in self._unpack(message):
             received += 1
@@ -257,8 +257,13 @@ class ItemClient(Generic[Item, Reply]):
                 self._bytes -= waiting.size
                 self._tell(waiting.done, reply)
         if received:
-            self._received_items.inc(received)
             self._open_gate()
+        # What was told may be on its way to be written, in the next turn of the loop: this is behind it.
+        self._loop.call_soon(self._count_received, received)
+
+    def _count_received(self, items: int) -> None:
+        self._received_messages.inc()
+        self._received_items.inc(items)
 
     def _sweep(self) -> None:
         """Give back what has expired; notice a peer that has stopped answering."""

@@ -153,8 +153,8 @@ class ItemStream(Generic[Item, Reply]):
             answered_bytes, self._answered_bytes = self._answered_bytes, 0
             if replies or self._greetings:
                 self._greetings = 0
-                self._server.sent_messages.inc()
                 await self._context.write(self._server.pack(replies))
+                self._server.sent_messages.inc()
                 self._items -= len(replies)
                 self._bytes -= answered_bytes
                 self._room.set()

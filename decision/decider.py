@@ -221,14 +221,14 @@ class Decider:
     def _close(self, case: _Case, refusal: Finding | None, states: Sequence[LimitState]) -> None:
         # Answered first: nothing that happens to the log can change or delay a verdict.
         if refusal is None:
+            case.decided(Verdict(Verb.DUNNO, "", case.decision_id))
             if not case.noted:
                 self._passed.inc()
-            case.decided(Verdict(Verb.DUNNO, "", case.decision_id))
         else:
             objection = refusal.objection
-            self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
             text = f"{objection.status} {objection.text} (id {case.decision_id})"
             case.decided(Verdict(objection.verb, text, case.decision_id))
+            self._decisions.labels(objection.verb.lower(), refusal.rule, "enforce").inc()
             if refusal.rule in LOOKING:
                 self._blocks.add(refusal.rule, objection.country)
         self._tell("decision", case, refusal, states)

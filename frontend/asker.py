@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from prometheus_client import Counter
+
 from chassis.item_client import ItemClient, Unanswered
 from chassis.logs import Logger
 from chassis.metrics import Metrics
@@ -93,23 +95,25 @@ class DecisionAsker:
     def ask(self, request: PolicyRequest, answer: Callable[[bytes], None]) -> None:
         """See frontend.connection.Asker."""
         state = request[b"protocol_state"]
-        self._requests.get(state, self._other_requests).inc()
-        if not request.login:
-            self._without_login.inc()
+        if request.login:
+            self._decision.submit(
+                question_of(request),
+                timeout=DECISION_SECONDS,
+                done=partial(self._answered, answer, time.perf_counter()),
+                # Without an instance a second asking would be a second charge.
+                resend=bool(request[b"instance"]) or state not in _STAGES,
+            )
+        else:
             answer(DUNNO)
-            return
-        self._decision.submit(
-            question_of(request),
-            timeout=DECISION_SECONDS,
-            done=partial(self._answered, answer, time.perf_counter()),
-            # Without an instance a second asking would be a second charge.
-            resend=bool(request[b"instance"]) or state not in _STAGES,
-        )
+            self._without_login.inc()
+        self._requests.get(state, self._other_requests).inc()
 
     def _answered(
         self, answer: Callable[[bytes], None], started: float, reply: pb.Answer | Unanswered
     ) -> None:
-        answer(self._reply(reply))
+        text, counter = self._reply(reply)
+        answer(text)
+        counter.inc()
         self._seconds.observe(time.perf_counter() - started)
         if self._failing_since is not None:
             now = time.monotonic()
@@ -118,28 +122,26 @@ class DecisionAsker:
                 self._failing_since = None
                 self._fail_open.set(0)
 
-    def _reply(self, reply: pb.Answer | Unanswered) -> bytes:
+    def _reply(self, reply: pb.Answer | Unanswered) -> tuple[bytes, Counter]:
+        """The bytes, and where they are counted."""
         if isinstance(reply, Unanswered):
             return self._failed(_UNANSWERED[reply])
         if reply.failure != pb.FAILURE_NONE:
             return self._failed(_FAILURES.get(reply.failure, Cause.INTERNAL))
         if reply.verb == pb.VERB_DUNNO:
-            self._replies[Verb.DUNNO].inc()
-            return DUNNO
+            return DUNNO, self._replies[Verb.DUNNO]
         verb = _VERBS.get(reply.verb)
         if verb is None or not reply.text:
             return self._failed(Cause.INTERNAL)
-        self._replies[verb].inc()
-        return serialise(verb, reply.text)
+        return serialise(verb, reply.text), self._replies[verb]
 
-    def _failed(self, cause: Cause) -> bytes:
-        self._failures[cause].inc()
+    def _failed(self, cause: Cause) -> tuple[bytes, Counter]:
         self._failed_at = time.monotonic()
         if self._failing_since is None:
             self._failing_since = self._failed_at
             self._fail_open.set(1)
             self._log.error("failure_action_in_force", cause=cause, answer=self._failure_reply.strip())
-        return self._failure_reply
+        return self._failure_reply, self._failures[cause]
 
 
 def question_of(request: PolicyRequest) -> pb.Question:

@@ -142,7 +142,8 @@ class QuotaService(QuotaServicer):
     ) -> None:
         for message, result in zip(messages, results, strict=True):
             stream.reply(result_message(message, result))
-        self._count(messages, results)
+        # The replies leave in the next turn of the loop: this is behind it.
+        asyncio.get_running_loop().call_soon(self._count, messages, results)
 
     def _count(self, messages: Sequence[Any], results: Sequence[Result]) -> None:
         charged = [result for result in results if isinstance(result, ChargeResult)]

@@ -70,6 +70,13 @@ class _Act(NamedTuple):
     answer: "asyncio.Future[Any]"
 
 
+class _Applied(NamedTuple):
+    """What became of items."""
+
+    results: Sequence[Result]  # one for each
+    seconds: float | None  # that a transaction took, if one was done
+
+
 class _Chores(NamedTuple):
     """The housekeeping behind what was done at once."""
 
@@ -183,7 +190,7 @@ class Writer:
         if not self._using_store.acquire(blocking=False):  # the thread keeps house of its own accord
             return False
         try:
-            results = self._apply(job.items, patient=False)
+            applied = self._apply(job.items, patient=False)
             # Asked while nobody else uses the store, for it may look at the store.
             wal_is_large = self._works and self._wal_is_large()
         except Exception as error:
@@ -191,9 +198,9 @@ class Writer:
             return True
         finally:
             self._using_store.release()
-        if results is None:
+        if applied is None:
             return False
-        self._deliver([job], results)
+        self._deliver([job], applied)
         if self._works and (wal_is_large or time.monotonic() >= self._housekeeping_due):
             # What comes before they are done goes behind them, so that they keep pace.
             self._chores_wait = True
@@ -236,9 +243,9 @@ class Writer:
             except queue.Empty:
                 break
         if jobs:
-            results = self._apply([item for job in jobs for item in job.items], patient=True)
-            assert results is not None
-            self._loop.call_soon_threadsafe(self._deliver, jobs, results)
+            applied = self._apply([item for job in jobs for item in job.items], patient=True)
+            assert applied is not None
+            self._loop.call_soon_threadsafe(self._deliver, jobs, applied)
             if self._works:
                 self._housekeep(count, self._wal_is_large())
         if isinstance(job, _Act):
@@ -279,7 +286,8 @@ class Writer:
         if not act.answer.done():  # its asker may have gone
             outcome()
 
-    def _deliver(self, jobs: Sequence[_Job], results: Sequence[Result]) -> None:
+    def _deliver(self, jobs: Sequence[_Job], applied: _Applied) -> None:
+        results = applied.results
         self._items_waiting -= len(results)
         start = 0
         for job in jobs:
@@ -289,9 +297,17 @@ class Writer:
             except Exception:  # a bug in one job, which those behind it do not pay for
                 self._log.exception("internal_error")
             start = end
+        # What is delivered leaves in the next turn of the loop: this is behind it.
+        self._loop.call_soon(self._count, applied)
 
-    def _apply(self, items: Sequence[Item], *, patient: bool) -> list[Result] | None:
-        """One result for each item; None if the store is busy and nobody is patient.
+    def _count(self, applied: _Applied) -> None:
+        if applied.seconds is not None:
+            self._seconds["apply"].observe(applied.seconds)
+            self._transactions.inc()
+        self._expired.inc(sum(result is Failure.EXPIRED for result in applied.results))
+
+    def _apply(self, items: Sequence[Item], *, patient: bool) -> _Applied | None:
+        """Do the items in one transaction; None if the store is busy and nobody is patient.
 
         Args:
             patient: a busy store is tried again until nobody waits any more.
@@ -300,6 +316,7 @@ class Writer:
             Failure.EXPIRED if item.expires_unix_ms or isinstance(item, Charge) else Failure.UNAVAILABLE
             for item in items
         ]
+        seconds = None
         while True:
             now_ms = round(self._clock() * 1000)
             live = [index for index, item in enumerate(items) if not _is_expired(item, now_ms)]
@@ -319,19 +336,16 @@ class Writer:
                 time.sleep(BUSY_PAUSE_SECONDS)
             except StoreError as error:
                 self._failed("apply", error)
-                return [Failure.UNAVAILABLE] * len(items)
+                return _Applied([Failure.UNAVAILABLE] * len(items), None)
             else:
                 seconds = time.perf_counter() - started
                 if seconds >= QUICK_SECONDS and len(live) <= self._at_once:
                     self._slow_until = time.monotonic() + SLOW_FOR_SECONDS
-                self._seconds["apply"].observe(seconds)
-                self._transactions.inc()
                 self._succeeded()
                 for index, result in zip(live, done, strict=True):
                     results[index] = result
                 break
-        self._expired.inc(sum(result is Failure.EXPIRED for result in results))
-        return results
+        return _Applied(results, seconds)
 
     def _housekeep(self, done: int, wal_is_large: bool) -> None:
         if wal_is_large:

@@ -47,7 +47,9 @@ class Checkpointer:
 
     def committed(self) -> None:
         """There is something to move."""
-        self._work.set()
+        # Each transaction says so. Whoever clears it looks at the WAL afterwards, and finds this one too.
+        if not self._work.is_set():
+            self._work.set()
 
     def purged(self) -> None:
         """Something was deleted that is to stand in no file any more."""

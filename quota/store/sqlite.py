@@ -177,7 +177,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with store_errors():
+        try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -187,6 +187,8 @@ class SqliteStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+        except sqlite3.Error as error:
+            raise _store_error(error) from error
         self._committed()
 
 
@@ -196,6 +198,10 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        # sqlite_errorcode is missing on errors that Python's module raises itself.
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise _ERRORS.get(code, StoreError)(str(error)) from error
+        raise _store_error(error) from error
+
+
+def _store_error(error: sqlite3.Error) -> StoreError:
+    # sqlite_errorcode is missing on errors that Python's module raises itself.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return _ERRORS.get(code, StoreError)(str(error))

@@ -1,7 +1,7 @@
 """The tables that charges read and write, as a batch of them needs it."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from quota.assessment import Counter
@@ -78,18 +78,23 @@ class Tables:
     def write(
         self,
         *,
-        messages: Iterable[tuple[object, ...]],
-        recipients: Iterable[tuple[bytes, bytes]],
-        counters: Iterable[tuple[object, ...]],
-        refusals: Iterable[tuple[object, ...]],
-        logged: Iterable[tuple[object, ...]],
+        messages: Collection[tuple[object, ...]],
+        recipients: Collection[tuple[bytes, bytes]],
+        counters: Collection[tuple[object, ...]],
+        refusals: Collection[tuple[object, ...]],
+        logged: Collection[tuple[object, ...]],
         origins: Mapping[OriginKey, int],
     ) -> None:
         """What a batch has changed; rows as in the tables."""
-        write_many = self._db.executemany
-        write_many(_PUT_MESSAGE, messages)
-        write_many(_PUT_RECIPIENT, recipients)
-        write_many(_PUT_COUNTER, counters)
-        write_many(_PUT_REFUSAL, refusals)
-        self.log.write(logged)
-        self._origins.add(origins)
+        for statement, rows in (
+            (_PUT_MESSAGE, messages),
+            (_PUT_RECIPIENT, recipients),
+            (_PUT_COUNTER, counters),
+            (_PUT_REFUSAL, refusals),
+        ):
+            if rows:
+                self._db.executemany(statement, rows)
+        if logged:
+            self.log.write(logged)
+        if origins:
+            self._origins.add(origins)
