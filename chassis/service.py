@@ -21,6 +21,7 @@ from chassis.errors import EXIT_START, StartError
 from chassis.http import measure_lag, metrics_server
 from chassis.logs import Logger, open_log
 from chassis.metrics import Metrics
+from chassis.processor import Processor, keep_to_processor
 from chassis.reload import Reloader
 from chassis.settings import ServiceSettings
 from chassis.tasks import background
@@ -43,9 +44,13 @@ class Runtime(Generic[S]):
 
 
 def run_service(
-    name: str, settings_class: type[S], start: Callable[[S, Runtime[S]], Awaitable[None]]
+    name: str, settings_class: type[S], start: Callable[[S, Runtime[S]], Awaitable[None]], *, place: int
 ) -> None:
-    """Run until SIGTERM or SIGINT. Exit code 0; 2 if a setting is wrong; 1 if it cannot start or go on."""
+    """Run until SIGTERM or SIGINT. Exit code 0; 2 if a setting is wrong; 1 if it cannot start or go on.
+
+    Args:
+        place: see chassis.processor.Processor.
+    """
     # Its default would end a service that is not ready for it yet.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before the first file is written: counts, logins and the copy of the settings are not for everybody.
@@ -62,7 +67,8 @@ def run_service(
         log.error("started_with_last_good_settings", version=started.config.version)
     reloader.tell_doubts()
     reloader.on_change(lambda config: log.set_threshold(config.settings.debug))
-    sys.exit(uvloop.run(_serve(settings, log, metrics, reloader, start)))
+    processor = Processor(place, log=log, metrics=metrics)
+    sys.exit(uvloop.run(_serve(settings, log, metrics, reloader, processor, start)))
 
 
 async def _serve(
@@ -70,6 +76,7 @@ async def _serve(
     log: Logger,
     metrics: Metrics,
     reloader: Reloader[S],
+    processor: Processor,
     start: Callable[[S, Runtime[S]], Awaitable[None]],
 ) -> int:
     loop = asyncio.get_running_loop()
@@ -91,6 +98,7 @@ async def _serve(
         await stack.enter_async_context(background(measure_lag(metrics), died=fail))
         await start(settings, runtime)
         await stack.enter_async_context(reloader.watching())
+        await stack.enter_async_context(background(keep_to_processor(processor), died=fail))
     except (StartError, OSError) as error:
         log.error("cannot_start", reason=error)
         await stack.aclose()

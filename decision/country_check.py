@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from chassis.processor import run_anywhere
 from decision.country_data import CountryDataError, NotExaminedError
 from decision.country_reader import How
 
@@ -50,6 +51,7 @@ async def _check(how: How, path: Path, name: Path, keep_open: Sequence[int]) -> 
         )
     except OSError as error:
         raise NotExaminedError(f"{name}: no process to check it: {error.strerror or error}") from error
+    run_anywhere(process.pid)
     try:
         _, errors = await asyncio.wait_for(process.communicate(), CHECK_SECONDS)
         code = process.returncode or 0

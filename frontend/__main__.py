@@ -5,4 +5,4 @@ from frontend.app import start
 from frontend.settings import Settings
 
 if __name__ == "__main__":
-    run_service("frontend", Settings, start)
+    run_service("frontend", Settings, start, place=1)

@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -196,6 +197,24 @@ assert restart.returncode == 0
     machine.python(ASK.format(port=12345) + program)
     machine.wait_ready()
     assert set(started.values()).isdisjoint({*before.values(), *machine.pids().values()})
+
+
+def test_the_services_may_keep_their_threads_on_one_processor(machine: Machine) -> None:
+    """Decision and quota on the same one; the units' sandbox does not forbid it."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one processor")
+
+    def processors(name: str) -> set[str]:
+        pid = machine.pids()[name]
+        told = machine.said(f"cat /proc/{pid}/task/*/status")
+        return set(re.findall(r"^Cpus_allowed_list:\t(.*)$", told, re.MULTILINE))
+
+    wait_until(
+        lambda: all(re.fullmatch(r"\{'\d+'\}", str(processors(name))) for name in SERVICES),
+        seconds=60,
+        what="each keeps to a processor",
+    )
+    assert processors("decision") == processors("quota") != processors("frontend")
 
 
 def test_each_service_has_its_identifier_in_the_journal(machine: Machine) -> None:

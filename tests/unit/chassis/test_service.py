@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from pydantic import Field
 
-from chassis import service
+from chassis import processor, service
 from chassis.errors import StartError
 from chassis.metrics import Metrics
 from chassis.service import Runtime, run_service
@@ -72,7 +72,7 @@ def soon(number: signal.Signals = signal.SIGTERM) -> None:
 def exit_code(start: Any) -> object:
     """What `run_service` ends the process with."""
     with pytest.raises(SystemExit) as caught:
-        run_service("frontend", Settings, start)
+        run_service("frontend", Settings, start, place=0)
     return caught.value.code
 
 
@@ -93,6 +93,26 @@ def test_a_signal_stops_the_parts_in_reverse_order(number: signal.Signals, capsy
     assert exit_code(start) == 0
     assert steps == ["first opened", "second opened", "second closed", "first closed"]
     assert events(capsys) == ["ready", "stopping", "stopped"]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one processor")
+def test_while_it_is_quiet_it_keeps_to_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it stops."""
+    monkeypatch.setattr(processor, "LATE_SECONDS", 60.0)
+    place, started_on = processor._place_threads, os.sched_getaffinity(0)
+    kept_to: list[set[int]] = []
+
+    def placed(processors: Set[int]) -> None:
+        place(processors)
+        kept_to.append(os.sched_getaffinity(0))
+        soon()
+
+    async def start(settings: Settings, runtime: Runtime[Settings]) -> None:
+        monkeypatch.setattr(processor, "_place_threads", placed)
+        asyncio.get_running_loop().call_later(20, os.kill, os.getpid(), signal.SIGTERM)
+
+    assert exit_code(start) == 0
+    assert kept_to == [{max(started_on)}, started_on]
 
 
 def test_a_signal_during_the_start_is_not_lost(capsys: CapSys) -> None:

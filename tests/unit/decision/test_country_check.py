@@ -55,6 +55,15 @@ def with_a_tree_that_leads_back(path: Path, good: Path) -> Path:
     return path
 
 
+async def test_it_may_run_on_any_processor(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parent keeps to one of its own."""
+    released: list[int] = []
+    monkeypatch.setattr(country_check, "run_anywhere", released.append)
+    await check_opening(good, name=good)
+    assert len(released) == 1
+    assert released[0] not in (0, os.getpid())
+
+
 @pytest.mark.parametrize("check", HERE)
 async def test_a_good_file_is_good(good: Path, check: Check) -> None:
     """Nothing is raised, and no process or descriptor is left."""

@@ -136,6 +136,24 @@ def test_decisions_answer_becomes_the_reply(
     assert sum(frontend.seen.samples("failure_actions_total").values()) == 0
 
 
+@pytest.mark.parametrize("login", ["", "alice"])
+def test_a_reply_leaves_before_it_is_counted(login: str) -> None:
+    """Nobody waits for a counter."""
+    frontend = Frontend()
+    counted: list[float] = []
+
+    def count() -> float:
+        samples = (frontend.seen.samples(f"{name}_total") for name in ("replies", "requests_without_login"))
+        return sum(sum(values.values()) for values in samples)
+
+    frontend.asker.ask(request(sasl_username=login), lambda _: counted.append(count()))
+    for submitted in frontend.submitted:
+        submitted.done(answer(pb.VERB_DUNNO))
+
+    assert counted == [0]
+    assert count() == 1
+
+
 # The failure action
 
 UNUSABLE: list[tuple[pb.Answer | Unanswered, str]] = [
