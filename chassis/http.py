@@ -19,7 +19,6 @@ from chassis.metrics import Metrics
 from chassis.settings import Address
 from chassis.sockets import free_socket_path
 
-LAG_PROBE_SECONDS = 5.0
 # One more takes the place of the oldest: who asks at once is answered at once, however many only wait.
 MAX_CONNECTIONS = 16
 MAX_REQUEST_BYTES = 16 * 1024
@@ -123,13 +122,3 @@ class _Port:
 
 def _problem(status: HTTPStatus) -> _Answer:
     return status, _TEXT, f"{status} {status.phrase}\n".encode()
-
-
-async def measure_lag(metrics: Metrics) -> None:
-    """Measure how late the event loop is until cancelled."""
-    lag = metrics.gauge("event_loop_lag_seconds", "How late the event loop ran a timer, at the last probe.")
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_PROBE_SECONDS
-        await asyncio.sleep(LAG_PROBE_SECONDS)
-        lag.set(max(0.0, loop.time() - due))

@@ -16,6 +16,7 @@ from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
+from chassis.lag import timers
 from chassis.logs import Logger
 from chassis.metrics import Metrics
 
@@ -35,6 +36,7 @@ class Processor:
 
     Args:
         place: services of one place share a processor, those of two places have two, if there are two.
+            decision and quota have one, frontend another: of all ways the quickest (docs/BENCHMARKS.md).
     """
 
     def __init__(self, place: int, *, log: Logger, metrics: Metrics, allowed: Set[int] = _ALLOWED) -> None:
@@ -87,14 +89,10 @@ class Processor:
 
 async def keep_to_processor(processor: Processor) -> None:
     """Probe until cancelled; it begins quietly."""
-    loop = asyncio.get_running_loop()
-    processor.probed(loop.time(), 0.0)
+    processor.probed(asyncio.get_running_loop().time(), 0.0)
     try:
-        while True:
-            due = loop.time() + PROBE_SECONDS
-            await asyncio.sleep(PROBE_SECONDS)
-            now = loop.time()
-            processor.probed(now, now - due)
+        async for now, late in timers(PROBE_SECONDS):
+            processor.probed(now, late)
     finally:
         processor.let_go()
 

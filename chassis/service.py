@@ -18,7 +18,8 @@ import uvloop
 
 from chassis.config import config_path, start_config
 from chassis.errors import EXIT_START, StartError
-from chassis.http import measure_lag, metrics_server
+from chassis.http import metrics_server
+from chassis.lag import measure_lag
 from chassis.logs import Logger, open_log
 from chassis.metrics import Metrics
 from chassis.processor import Processor, keep_to_processor

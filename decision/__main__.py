@@ -5,5 +5,4 @@ from decision.app import start
 from decision.settings import Settings
 
 if __name__ == "__main__":
-    # decision and quota beside one another, frontend elsewhere: of all ways the quickest.
     run_service("decision", Settings, start, place=0)

@@ -177,6 +177,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        # What `store_errors` does, in place: every charge would pay for a second context manager.
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:

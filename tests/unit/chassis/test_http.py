@@ -11,18 +11,10 @@ import aiohttp
 import pytest
 
 from chassis import http
-from chassis.http import (
-    LAG_PROBE_SECONDS,
-    MAX_CONNECTIONS,
-    MAX_REQUEST_BYTES,
-    measure_lag,
-    metrics_server,
-)
+from chassis.http import MAX_CONNECTIONS, MAX_REQUEST_BYTES, metrics_server
 from chassis.settings import Address
-from chassis.tasks import background
 from tests.support.observed import Observed
 from tests.support.ports import free_port
-from tests.support.virtual_time import VirtualTimeLoop, in_virtual_time
 
 AddressMaker = Callable[[Path], Address]
 
@@ -200,22 +192,6 @@ async def test_a_slow_one_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
                 while part := await asyncio.wait_for(loop.sock_recv(deaf, 1_000_000), 5):
                     received += len(part)
     assert received < 20_000_000
-
-
-@in_virtual_time
-async def test_a_loop_that_hangs_is_measured() -> None:
-    """How late the last probe came; 0 again when the loop runs freely."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)
-    seen = Observed()
-    async with background(measure_lag(seen.metrics), died=pytest.fail):
-        await asyncio.sleep(LAG_PROBE_SECONDS - 0.5)
-        loop.hang(2)
-        await asyncio.sleep(0.1)
-        assert seen.sample("event_loop_lag_seconds") == pytest.approx(1.5, abs=0.001)
-
-        await asyncio.sleep(LAG_PROBE_SECONDS)
-        assert seen.sample("event_loop_lag_seconds") == pytest.approx(0, abs=0.001)
 
 
 async def test_a_service_is_ready_when_its_start_is_over() -> None:
