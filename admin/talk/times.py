@@ -84,4 +84,5 @@ def second(unix_ms: int, zone: ZoneInfo) -> str:
 
 def _moment(unix_ms: int, zone: ZoneInfo) -> datetime:
     seconds, milliseconds = divmod(unix_ms, 1000)
-    return datetime.fromtimestamp(seconds, zone) + timedelta(milliseconds=milliseconds)
+    # A sum of datetimes would forget which one of the hours it is that come twice (PEP 495, `fold`).
+    return datetime.fromtimestamp(seconds, zone).replace(microsecond=milliseconds * 1000)

@@ -55,6 +55,9 @@ def write_json(found: list[pb.Override]) -> str:
 @given(overrides(), st.sampled_from([write_csv, write_json]))
 @example([override(b"=1+1", maximum=1), override(b"-rf \"';,", lock=True)], write_csv)
 @example([override(b"a", lock=True, reason="'=1"), override(b"b", lock=True, reason="''")], write_csv)
+@example(
+    [override(b"a", maximum=5, until_unix_ms=1_856_394_000_000)], write_csv
+)  # in the hour that comes twice
 def test_what_is_written_is_read_again(
     found: list[pb.Override], write: Callable[[list[pb.Override]], str]
 ) -> None:

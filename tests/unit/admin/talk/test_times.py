@@ -115,3 +115,15 @@ def test_times_are_shown_in_the_zone() -> None:
         "2026-11-23T18:00:05.007+01:00",
     )
     assert (minute(0, BERLIN), second(0, BERLIN), iso(0, BERLIN)) == ("-", "-", None)
+
+
+@pytest.mark.parametrize(
+    ("utc", "offset", "name"), [("00:30:00.007", "+02:00", "CEST"), ("01:30:00.007", "+01:00", "CET")]
+)
+def test_the_hour_that_comes_twice_is_told_apart(utc: str, offset: str, name: str) -> None:
+    """02:30 summer time is not 02:30 winter time, when the clocks go back."""
+    moment = round(datetime.fromisoformat(f"2026-10-25T{utc}+00:00").timestamp() * 1000)
+
+    assert iso(moment, BERLIN) == f"2026-10-25T02:30:00.007{offset}"
+    assert second(moment, BERLIN) == f"2026-10-25 02:30:00 {name}"
+    assert read_end(str(iso(moment, BERLIN)), now_unix_ms=NOW - 10**10, zone=BERLIN) == moment
